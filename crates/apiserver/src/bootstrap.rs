@@ -8,7 +8,7 @@ use portolan_identity::User;
 use serde_json::{Value, json};
 
 use crate::audit::Notes;
-use crate::authorization::bootstrap as policy;
+use crate::authorization::{bootstrap as policy, escalation};
 use crate::body::full;
 use crate::config::Error;
 use crate::endpoint::{APPLY_PATCH, Call, Changed, Delivery};
@@ -253,7 +253,8 @@ fn reconciled(old: &Value, wanted: &Value) -> Option<Value> {
         }
         if let Some(present) = new[list].as_array_mut() {
             for item in items {
-                if !present.contains(item) {
+                let is_allowed = || list == "rules" && escalation::allow(&Value::from(present.clone()), item);
+                if !present.contains(item) && !is_allowed() {
                     present.push(item.clone());
                 }
             }
@@ -330,7 +331,7 @@ pub(crate) struct Own {
     resource: &'static Resource,
     pub(crate) info: Info,
     query: Query,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     user: User,
     notes: Notes,
 }
@@ -385,4 +386,34 @@ impl Own {
 fn name_of(object: &Value) -> String {
     let [kind, name] = [&object["kind"], &object["metadata"]["name"]].map(|text| text.as_str().unwrap_or_default());
     format!("{kind} {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_gets_what_it_does_not_allow_yet() {
+        let rule = |resources: Value, verbs: Value| json!({"apiGroups": [""], "resources": resources, "verbs": verbs});
+        let role = |rules: Value, update: &str| {
+            let annotations = json!({"rbac.authorization.kubernetes.io/autoupdate": update});
+            json!({"metadata": {"annotations": annotations}, "rules": rules})
+        };
+        let (pods, nodes) = (rule(json!(["pods"]), json!(["get", "list"])), rule(json!(["nodes"]), json!(["get"])));
+        let both = rule(json!(["nodes", "pods"]), json!(["get", "list"]));
+        let wanted = role(json!([pods, nodes]), "true");
+        for (old, update, expected) in [
+            (json!([pods]), "true", Some(json!([pods, nodes]))),
+            (json!([pods, nodes]), "true", None),
+            // The same in other words, as an older release wrote it.
+            (json!([both]), "true", None),
+            (Value::Null, "true", Some(json!([pods, nodes]))),
+            (json!([pods]), "false", None),
+        ] {
+            let changed = reconciled(&role(old.clone(), update), &wanted);
+            assert_eq!(changed.map(|role| role["rules"].clone()), expected, "{old}");
+        }
+        // Those that are put together of others are a controller's matter.
+        assert_eq!(reconciled(&role(json!([pods]), "true"), &role(Value::Null, "true")), None);
+    }
 }

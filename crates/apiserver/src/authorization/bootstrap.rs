@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 mod controllers;
+mod in_namespaces;
 mod upstream;
 
 /// User of the controllers, the garbage collector included.
@@ -46,141 +47,18 @@ const fn named(groups: &'static str, resources: &'static str, names: &'static st
 const READ: &str = "get list watch";
 const WRITE: &str = "create delete deletecollection patch update";
 const ALL: &str = "create delete deletecollection get list patch update watch";
-const DISCOVERY_PATHS: &str =
-    "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/";
-const PUBLIC_PATHS: &str = "/healthz /livez /readyz /version /version/";
-
-const VIEW: &[Rule] = &[
-    allow(
-        "-",
-        "bindings configmaps endpoints events limitranges namespaces namespaces/status persistentvolumeclaims persistentvolumeclaims/status pods pods/log pods/status replicationcontrollers replicationcontrollers/scale replicationcontrollers/status resourcequotas resourcequotas/status serviceaccounts services services/status",
-        READ,
-    ),
-    allow("discovery.k8s.io", "endpointslices", READ),
-    allow(
-        "apps",
-        "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status",
-        READ,
-    ),
-    allow("autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ),
-    allow("batch", "cronjobs cronjobs/status jobs jobs/status", READ),
-    allow("policy", "poddisruptionbudgets poddisruptionbudgets/status", READ),
-    allow("networking.k8s.io", "ingresses ingresses/status networkpolicies", READ),
-    allow("events.k8s.io", "events", READ),
-    allow("resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates", READ),
-    allow(
-        "extensions",
-        "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
-        READ,
-    ),
-    allow("registry.portolan.dev", "serviceinstances serviceinstances/status", READ),
-];
-
-const EDIT: &[Rule] = &[
-    allow("-", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy", READ),
-    allow("-", "serviceaccounts", "impersonate"),
-    allow("-", "pods pods/attach pods/exec pods/portforward pods/proxy", WRITE),
-    allow("-", "pods/eviction", "create"),
-    allow(
-        "-",
-        "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy",
-        WRITE,
-    ),
-    allow("-", "serviceaccounts/token", "create"),
-    allow(
-        "apps",
-        "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale",
-        WRITE,
-    ),
-    allow("autoscaling", "horizontalpodautoscalers", WRITE),
-    allow("batch", "cronjobs jobs", WRITE),
-    allow("policy", "poddisruptionbudgets", WRITE),
-    allow("networking.k8s.io", "ingresses networkpolicies", WRITE),
-    allow("events.k8s.io", "events", WRITE),
-    allow("resource.k8s.io", "resourceclaims resourceclaimtemplates", WRITE),
-    allow(
-        "extensions",
-        "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets replicasets/scale replicationcontrollers/scale",
-        WRITE,
-    ),
-    allow("coordination.k8s.io", "leases", ALL),
-    allow("registry.portolan.dev", "serviceinstances", WRITE),
-];
-
-const ADMIN: &[Rule] =
-    &[allow("authorization.k8s.io", "localsubjectaccessreviews", "create"), allow(API, "rolebindings roles", ALL)];
+/// What the roles for everybody's objects allow with ours.
+const VIEW: &[Rule] = &[allow("registry.portolan.dev", "serviceinstances serviceinstances/status", READ)];
+const EDIT: &[Rule] = &[allow("registry.portolan.dev", "serviceinstances", WRITE)];
 
 /// As the published metrics-server brings it.
 const METRICS: &[Rule] = &[allow("metrics.k8s.io", "nodes pods", READ)];
 
-/// The cluster roles: name and rules.
+/// The cluster roles of our own: name and rules.
 const ROLES: &[(&str, &[Rule])] = &[
-    ("cluster-admin", &[allow("*", "*", "*"), Rule::Paths { paths: "*", verbs: "*" }]),
-    ("system:aggregate-to-admin", ADMIN),
-    ("system:aggregate-to-edit", EDIT),
-    ("system:aggregate-to-view", VIEW),
+    ("portolan:aggregate-to-edit", EDIT),
+    ("portolan:aggregate-to-view", VIEW),
     (METRICS_READER, METRICS),
-    (
-        "system:basic-user",
-        &[
-            allow("authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews", "create"),
-            allow("authentication.k8s.io", "selfsubjectreviews", "create"),
-        ],
-    ),
-    ("system:discovery", &[Rule::Paths { paths: DISCOVERY_PATHS, verbs: "get" }]),
-    ("system:public-info-viewer", &[Rule::Paths { paths: PUBLIC_PATHS, verbs: "get" }]),
-    (
-        "system:monitoring",
-        &[
-            Rule::Paths {
-                paths: "/flagz /healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/* /statusz",
-                verbs: "get",
-            },
-            allow("-", "nodes/metrics", "get"),
-        ],
-    ),
-    (
-        "system:service-account-issuer-discovery",
-        &[Rule::Paths {
-            paths: "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
-            verbs: "get",
-        }],
-    ),
-    (
-        "system:auth-delegator",
-        &[
-            allow("authentication.k8s.io", "tokenreviews", "create"),
-            allow("authorization.k8s.io", "subjectaccessreviews", "create"),
-        ],
-    ),
-    (
-        "system:node",
-        &[
-            allow("authentication.k8s.io", "tokenreviews", "create"),
-            allow("authorization.k8s.io", "localsubjectaccessreviews subjectaccessreviews", "create"),
-            allow("-", "services", READ),
-            allow("-", "nodes", "create get list patch update watch"),
-            allow("-", "nodes/status", "patch update"),
-            allow("- events.k8s.io", "events", "create patch update"),
-            allow("-", "pods", "create delete get list watch"),
-            allow("-", "pods/status", "patch update"),
-            allow("-", "pods/eviction", "create"),
-            allow("-", "configmaps secrets serviceaccounts", READ),
-            allow("-", "serviceaccounts/token", "create"),
-            allow("-", "endpoints namespaces persistentvolumeclaims persistentvolumes", READ),
-            allow("-", "persistentvolumeclaims/status", "get patch update"),
-            allow("certificates.k8s.io", "certificatesigningrequests", "create get list watch"),
-            allow("coordination.k8s.io", "leases", "create delete get list patch update watch"),
-            allow("discovery.k8s.io", "endpointslices", READ),
-            allow("networking.k8s.io", "networkpolicies", READ),
-            allow("node.k8s.io", "runtimeclasses", READ),
-            allow("registry.portolan.dev", "serviceinstances", READ),
-            allow("storage.k8s.io", "csidrivers storageclasses volumeattachments", READ),
-            allow("storage.k8s.io", "csinodes", "create delete get patch update"),
-            allow("resource.k8s.io", "resourceclaims", "get"),
-            allow("resource.k8s.io", "resourceslices", "deletecollection"),
-        ],
-    ),
     (
         AGENTS,
         &[
@@ -191,42 +69,6 @@ const ROLES: &[(&str, &[Rule])] = &[
             allow("registry.portolan.dev", "externalnodes preparedqueries", READ),
             allow("registry.portolan.dev", "serviceinstances", "create delete get list patch update watch"),
             allow("registry.portolan.dev", "externalnodes/status serviceinstances/status", "get patch update"),
-        ],
-    ),
-    (
-        "system:node-proxier",
-        &[
-            allow("-", "endpoints nodes services", READ),
-            allow("- events.k8s.io", "events", "create patch update"),
-            allow("discovery.k8s.io", "endpointslices", READ),
-            allow("networking.k8s.io", "servicecidrs", "list watch"),
-        ],
-    ),
-    (
-        "system:kube-scheduler",
-        &[
-            allow("- events.k8s.io", "events", "create patch update"),
-            allow("coordination.k8s.io", "leases", "create get list patch update watch"),
-            allow("-", "namespaces nodes", READ),
-            allow("-", "pods", "delete get list watch"),
-            allow("-", "bindings pods/binding", "create"),
-            allow("-", "pods/status", "patch update"),
-            allow("-", "replicationcontrollers services", READ),
-            allow("apps", "replicasets statefulsets", READ),
-            allow("policy", "poddisruptionbudgets", READ),
-            allow("-", "persistentvolumeclaims persistentvolumes", "get list patch update watch"),
-            allow("storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses volumeattachments", READ),
-            allow("scheduling.k8s.io", "priorityclasses", READ),
-            // What the scheduler of Kubernetes asks for beyond that, so that it may stand beside ours.
-            allow("-", "pods/finalizers", "update"),
-            allow("authentication.k8s.io", "tokenreviews", "create"),
-            allow("authorization.k8s.io", "subjectaccessreviews", "create"),
-            allow("coordination.k8s.io", "leasecandidates", ALL),
-            allow("extensions", "replicasets", READ),
-            allow("resource.k8s.io", "deviceclasses resourceslices", READ),
-            allow("resource.k8s.io", "resourceclaims", "create delete get list patch update watch"),
-            allow("resource.k8s.io", "resourceclaims/status", "get list patch update watch"),
-            allow("resource.k8s.io", "resourceclaims/binding", "patch update"),
         ],
     ),
     (
@@ -275,39 +117,20 @@ const METRICS_READER: &str = "system:aggregated-metrics-reader";
 const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
 const SELF_NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
 
-/// Bindings of a cluster role: name, role, kind of subject, subjects.
-const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
-    ("cluster-admin", "cluster-admin", "Group", &[MASTERS]),
-    ("system:basic-user", "system:basic-user", "Group", &[AUTHENTICATED]),
-    ("system:discovery", "system:discovery", "Group", &[AUTHENTICATED]),
-    ("system:kube-scheduler", "system:kube-scheduler", "User", &[SCHEDULER]),
-    ("system:monitoring", "system:monitoring", "Group", &["system:monitoring"]),
-    // Nodes are not bound to the role: what they may do depends on their pods, see `node`.
-    ("system:node", "system:node", "Group", &[]),
-    ("system:node-proxier", "system:node-proxier", "User", &["system:kube-proxy"]),
+/// A binding of a cluster role: name, role, kind of subject, subjects.
+type Binding = (&'static str, &'static str, &'static str, &'static [&'static str]);
+
+const BINDINGS: &[Binding] = &[
     (AGENTS, AGENTS, "Group", &[AGENTS]),
     (CONTROLLERS, CONTROLLERS, "User", &[CONTROLLERS]),
     (REGISTRY, REGISTRY, "User", &[REGISTRY]),
     ("portolan:node-bootstrapper", "system:node-bootstrapper", "Group", &["system:bootstrappers"]),
     ("portolan:approve-nodes", NODE_CLIENT, "Group", &["system:bootstrappers"]),
     ("portolan:renew-nodes", SELF_NODE_CLIENT, "Group", &[NODES]),
-    ("system:public-info-viewer", "system:public-info-viewer", "Group", &[AUTHENTICATED, UNAUTHENTICATED]),
-    (
-        "system:service-account-issuer-discovery",
-        "system:service-account-issuer-discovery",
-        "Group",
-        &["system:serviceaccounts"],
-    ),
 ];
 
-/// A role that is made of others: its name, the larger one that it is a part of, its rules.
-type Aggregated = (&'static str, Option<&'static str>, &'static [&'static [Rule]]);
-
-const AGGREGATED: &[Aggregated] = &[
-    ("admin", None, &[EDIT, METRICS, VIEW, ADMIN]),
-    ("edit", Some("admin"), &[EDIT, METRICS, VIEW]),
-    ("view", Some("edit"), &[VIEW, METRICS]),
-];
+/// A role that is made of others, which a controller puts together: its name, the larger one that it is a part of.
+const AGGREGATED: &[(&str, Option<&str>)] = &[("admin", None), ("edit", Some("admin")), ("view", Some("edit"))];
 
 /// All bootstrap objects, complete.
 ///
@@ -320,32 +143,33 @@ pub fn objects() -> Vec<Value> {
     for (name, rules) in ROLES.iter().chain(upstream::ROLES) {
         let mut role = object("ClusterRole", name);
         role["rules"] = rules.iter().map(rule).collect();
-        if let Some(target) = name.strip_prefix("system:aggregate-to-") {
+        if let Some((_, target)) = name.split_once(":aggregate-to-") {
             // An aggregating role takes in whatever carries its label.
             role["metadata"]["labels"][label(target)] = "true".into();
         }
         if *name == METRICS_READER {
-            for (target, ..) in AGGREGATED {
+            for (target, _) in AGGREGATED {
                 role["metadata"]["labels"][label(target)] = "true".into();
             }
         }
         objects.push(role);
     }
-    for (name, larger, parts) in AGGREGATED {
+    for (name, larger) in AGGREGATED {
         let mut role = object("ClusterRole", name);
         role["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {label(name): "true"}}]});
         if let Some(larger) = larger {
             role["metadata"]["labels"][label(larger)] = "true".into();
         }
-        // In the order in which the controller puts parts together, so that it finds nothing to do.
-        role["rules"] = parts.iter().flat_map(|rules| rules.iter()).map(rule).collect();
+        role["rules"] = Value::Null;
         objects.push(role);
     }
     for (name, role, kind, subjects) in BINDINGS.iter().chain(upstream::BINDINGS) {
         let mut binding = object("ClusterRoleBinding", name);
         binding["roleRef"] = json!({"apiGroup": API, "kind": "ClusterRole", "name": role});
-        binding["subjects"] =
-            subjects.iter().map(|subject| json!({"apiGroup": API, "kind": kind, "name": subject})).collect();
+        if !subjects.is_empty() {
+            binding["subjects"] =
+                subjects.iter().map(|subject| json!({"apiGroup": API, "kind": kind, "name": subject})).collect();
+        }
         objects.push(binding);
     }
     objects.extend(controllers::objects());
@@ -354,7 +178,7 @@ pub fn objects() -> Vec<Value> {
     binding["roleRef"] = json!({"apiGroup": API, "kind": "ClusterRole", "name": "system:kube-dns"});
     binding["subjects"] = json!([service_account("kube-dns")]);
     objects.push(binding);
-    objects.extend(upstream::in_namespaces());
+    objects.extend(in_namespaces::objects());
     objects
 }
 
@@ -463,14 +287,14 @@ mod tests {
             })
         };
         for (role, group, resource, verb, allowed) in [
-            ("view", "events.k8s.io", "events", "watch", true),
-            ("view", "resource.k8s.io", "resourceclaims/status", "get", true),
-            ("view", "resource.k8s.io", "resourceclaims", "create", false),
-            ("view", "", "secrets", "get", false),
-            ("edit", "resource.k8s.io", "resourceclaimtemplates", "deletecollection", true),
-            ("edit", "resource.k8s.io", "resourceclaims/binding", "update", false),
-            ("admin", "resource.k8s.io", "resourceclaims", "create", true),
-            ("admin", "resource.k8s.io", "deviceclasses", "get", false),
+            ("system:aggregate-to-view", "events.k8s.io", "events", "watch", true),
+            ("system:aggregate-to-view", "resource.k8s.io", "resourceclaims/status", "get", true),
+            ("system:aggregate-to-view", "resource.k8s.io", "resourceclaims", "create", false),
+            ("system:aggregate-to-view", "", "secrets", "get", false),
+            ("system:aggregate-to-edit", "resource.k8s.io", "resourceclaimtemplates", "deletecollection", true),
+            ("system:aggregate-to-edit", "resource.k8s.io", "resourceclaims/binding", "update", false),
+            ("system:aggregate-to-admin", "rbac.authorization.k8s.io", "roles", "create", true),
+            ("system:aggregate-to-admin", "resource.k8s.io", "deviceclasses", "get", false),
             ("system:kube-scheduler", "resource.k8s.io", "resourceclaims/binding", "patch", true),
             ("system:node", "resource.k8s.io", "resourceclaims", "get", true),
             ("system:node", "resource.k8s.io", "resourceclaims", "update", false),
@@ -480,20 +304,5 @@ mod tests {
         ] {
             assert_eq!(allows(role, group, resource, verb), allowed, "{role} {verb} {group}/{resource}");
         }
-    }
-
-    #[test]
-    fn a_larger_role_contains_the_smaller() {
-        let objects = objects();
-        let rules = |name: &str| {
-            let role =
-                objects.iter().find(|object| object["metadata"]["name"] == name && object["kind"] == "ClusterRole");
-            role.and_then(|role| role["rules"].as_array()).expect("a bootstrap role").clone()
-        };
-        let (admin, edit, view) = (rules("admin"), rules("edit"), rules("view"));
-        assert!(view.iter().all(|rule| edit.contains(rule)));
-        assert!(edit.iter().all(|rule| admin.contains(rule)));
-        let secrets = json!("secrets");
-        assert!(!view.iter().any(|rule| rule["resources"].as_array().is_some_and(|list| list.contains(&secrets))));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::bootstrap::{API, MASTERS};
 use super::{Action, Rule, covers_path, decide};
+use crate::configuration::aggregate;
 use crate::endpoint::{Call, metadata};
 use crate::request::{Info, Target};
 use crate::resources::json;
@@ -68,16 +69,9 @@ async fn role(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), S
     covered(call, name, &rules(&new["rules"]))?;
     // Who may say which roles are taken together may say that all are.
     let aggregates = |role: &Value| json::is_set(&role["aggregationRule"]["clusterRoleSelectors"]);
-    if aggregates(new) || old.is_some_and(aggregates) {
-        let all = || vec!["*".to_owned()];
-        let everything = [
-            Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() },
-            Rule { verbs: all(), non_resource_urls: all(), ..Rule::default() },
-        ];
-        if !lacking(call, &everything).is_empty() {
-            let why = "must have cluster-admin privileges to use the aggregationRule";
-            return Err(Status::forbidden(&call.target(), name, why));
-        }
+    if (aggregates(new) || old.is_some_and(aggregates)) && !lacking(call, &Rule::everything()).0.is_empty() {
+        let why = "must have cluster-admin privileges to use the aggregationRule";
+        return Err(Status::forbidden(&call.target(), name, why));
     }
     Ok(())
 }
@@ -121,24 +115,33 @@ fn rules(list: &Value) -> Vec<Rule> {
 }
 
 fn covered(call: &Call<'_>, name: &str, wanted: &[Rule]) -> Result<(), Status> {
-    let missing = lacking(call, wanted);
+    let (missing, lost) = lacking(call, wanted);
     if missing.is_empty() {
         return Ok(());
     }
     let mut lines: Vec<String> = compact(missing).iter().map(described).collect();
     lines.sort();
-    let why = format!(
+    let mut why = format!(
         "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         go::quote(&call.user.name),
         go::quote_all(&call.user.groups),
         lines.join("\n")
     );
+    if let Err(lost) = aggregate(lost) {
+        why = format!("{why}; resolution errors: [{lost}]");
+    }
     Err(Status::forbidden(&call.target(), name, &why))
 }
 
-/// What the user does not have of some rules.
-fn lacking(call: &Call<'_>, wanted: &[Rule]) -> Vec<Rule> {
-    missing(&call.server.authorizer.rules(call.user, call.namespace()), wanted)
+/// What the user does not have of some rules, and which roles that are bound to the user are not there.
+fn lacking(call: &Call<'_>, wanted: &[Rule]) -> (Vec<Rule>, Vec<String>) {
+    let (held, lost) = call.server.authorizer.rules(call.user, call.namespace());
+    (missing(&held, wanted), lost)
+}
+
+/// Whether some rules of a role allow all that another one does.
+pub(crate) fn allow(held: &Value, wanted: &Value) -> bool {
+    missing(&rules(held), &rules(&Value::from(vec![wanted.clone()]))).is_empty()
 }
 
 /// The parts of `wanted` that no rule of `held` covers.

@@ -26,7 +26,7 @@ pub(crate) use rbac::Authorizer;
 pub(crate) use reach::{Kind, referred_kinds};
 pub(crate) use rules::{Rule, covers_path, has};
 use ways::Way;
-pub(crate) use ways::Ways;
+pub(crate) use ways::{Listed, Ways};
 pub use webhook::{AccessWebhook, OnFailure};
 
 use crate::configuration::{Invalid, aggregate};
@@ -138,13 +138,15 @@ pub(crate) struct Unpermitted {
     pub(crate) reason: String,
     /// What kept them from deciding, if anything did.
     pub(crate) error: Option<String>,
+    /// Whether somebody refused it, rather than nobody allow it.
+    pub(crate) is_denied: bool,
 }
 
 impl Unpermitted {
     fn new(decision: Decision, status: Status) -> Self {
-        let reason = decision.reason().to_owned();
+        let (reason, is_denied) = (decision.reason().to_owned(), decision.is_denied());
         let error = if let Decision::Failed(failure) = decision { Some(failure.error) } else { None };
-        Self { status, reason, error }
+        Self { status, reason, error, is_denied }
     }
 }
 

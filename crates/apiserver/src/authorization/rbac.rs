@@ -1,8 +1,9 @@
 //! Roles and bindings, kept up to date from the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use portolan_base::go;
 use portolan_identity::User;
 use portolan_store::{Entry, EventKind, Revision, Store};
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use super::bound::{ATTACHMENTS, OfNodes, SLICES, VOLUMES, Volumes};
 use super::followed::{Followed, View};
 use super::reach::{self, Kind, Reach};
 use super::{Action, Decision, Rule, node};
+use crate::configuration::aggregate;
 use crate::request::Info;
 use crate::status::Status;
 
@@ -31,7 +33,8 @@ type Id = (String, String);
 #[derive(Debug, Default)]
 struct Policy {
     roles: HashMap<Id, Vec<Rule>>,
-    bindings: HashMap<Id, Binding>,
+    /// Those of no namespace come first.
+    bindings: BTreeMap<Id, Binding>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,6 +78,16 @@ impl Subject {
             }
             _ => false,
         }
+    }
+
+    /// How reasons name it.
+    fn described(&self, binding_namespace: &str) -> String {
+        let namespace = if self.namespace.is_empty() { binding_namespace } else { &self.namespace };
+        let name = match self.kind.as_str() {
+            "ServiceAccount" => go::quote(&format!("{}/{namespace}", self.name)),
+            _ => go::quote(&self.name),
+        };
+        format!("{} {name}", self.kind)
     }
 }
 
@@ -141,15 +154,19 @@ impl Authorizer {
     }
 
     pub(super) fn decide(&self, user: &User, action: Action<'_>) -> Decision {
-        let mut decision = Decision::NoOpinion(String::new());
-        self.policy.view().visit(user, namespace_of(action), &mut |rule, why| {
+        let mut reason = None;
+        let lost = self.policy.view().visit(user, namespace_of(action), &mut |rule, why| {
             let covers = rule.covers(action);
             if covers {
-                decision = Decision::Allowed(why());
+                reason = Some(why());
             }
             !covers
         });
-        decision
+        match (reason, aggregate(lost)) {
+            (Some(reason), _) => Decision::Allowed(reason),
+            (None, Ok(())) => Decision::NoOpinion(String::new()),
+            (None, Err(lost)) => Decision::NoOpinion(format!("RBAC: {lost}")),
+        }
     }
 
     /// The rules of a role that a binding in `namespace` names; `None` if there is no such role.
@@ -158,14 +175,14 @@ impl Authorizer {
         self.policy.view().roles.get(&(place.to_owned(), name.to_owned())).cloned()
     }
 
-    /// All rules that hold for a user in a namespace.
-    pub(crate) fn rules(&self, user: &User, namespace: &str) -> Vec<Rule> {
+    /// All rules that hold for a user in a namespace, and the roles that are bound and not there.
+    pub(crate) fn rules(&self, user: &User, namespace: &str) -> (Vec<Rule>, Vec<String>) {
         let mut rules = Vec::new();
-        self.policy.view().visit(user, namespace, &mut |rule, _| {
+        let lost = self.policy.view().visit(user, namespace, &mut |rule, _| {
             rules.push(rule.clone());
             true
         });
-        rules
+        (rules, lost)
     }
 }
 
@@ -201,32 +218,43 @@ impl View for Policy {
 }
 
 impl Policy {
-    /// Shows the rules that hold for a user in a namespace, until `visitor` has seen enough.
-    fn visit(&self, user: &User, namespace: &str, visitor: &mut dyn FnMut(&Rule, &dyn Fn() -> String) -> bool) {
+    /// Shows the rules that hold for a user in a namespace, until `visitor` has seen enough. Returns which roles are
+    /// bound and not there.
+    fn visit(
+        &self,
+        user: &User,
+        namespace: &str,
+        visitor: &mut dyn FnMut(&Rule, &dyn Fn() -> String) -> bool,
+    ) -> Vec<String> {
+        let mut lost = Vec::new();
         for ((place, name), binding) in &self.bindings {
             if !place.is_empty() && place != namespace {
                 continue;
             }
             let subjects = binding.subjects.as_deref().unwrap_or_default();
-            if !subjects.iter().any(|subject| subject.is(user, place)) {
-                continue;
-            }
+            let Some(subject) = subjects.iter().find(|subject| subject.is(user, place)) else { continue };
             let role = match binding.role_ref.kind.as_str() {
                 "Role" => (place.clone(), binding.role_ref.name.clone()),
                 _ => (String::new(), binding.role_ref.name.clone()),
             };
             let why = || {
                 let kind = if place.is_empty() { "ClusterRoleBinding" } else { "RoleBinding" };
-                let place = if place.is_empty() { name.clone() } else { format!("{name}/{place}") };
+                let named = if place.is_empty() { name.clone() } else { format!("{name}/{place}") };
                 let RoleRef { kind: role_kind, name: role } = &binding.role_ref;
-                format!("RBAC: allowed by {kind} \"{place}\" of {role_kind} \"{role}\" to the user")
+                let subject = subject.described(place);
+                let (named, role) = (go::quote(&named), go::quote(role));
+                format!("RBAC: allowed by {kind} {named} of {role_kind} {role} to {subject}")
             };
-            for rule in self.roles.get(&role).into_iter().flatten() {
-                if !visitor(rule, &why) {
-                    return;
-                }
+            let Some(rules) = self.roles.get(&role) else {
+                let kind = if role.0.is_empty() { "clusterrole" } else { "role" };
+                lost.push(format!("{kind}.rbac.authorization.k8s.io {} not found", go::quote(&role.1)));
+                continue;
+            };
+            if !rules.iter().all(|rule| visitor(rule, &why)) {
+                break;
             }
         }
+        lost
     }
 }
 

@@ -17,6 +17,15 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// Two rules that allow all there is.
+    pub(crate) fn everything() -> [Self; 2] {
+        let all = || vec!["*".to_owned()];
+        [
+            Self { verbs: all(), api_groups: all(), resources: all(), ..Self::default() },
+            Self { verbs: all(), non_resource_urls: all(), ..Self::default() },
+        ]
+    }
+
     /// Whether the rule allows an action.
     pub(crate) fn covers(&self, action: Action<'_>) -> bool {
         match action {

@@ -8,8 +8,8 @@ use portolan_base::Timestamp;
 use portolan_identity::User;
 
 use super::webhook::AccessReviewer;
-use super::{Action, Authorization, Decision, Mode, NamedMode, configuration, node};
-use crate::configuration::Invalid;
+use super::{Action, Authorization, Authorizer, Decision, Mode, NamedMode, Rule, configuration, node};
+use crate::configuration::{Invalid, aggregate};
 use crate::followed_file::{FollowedFile, Kubeconfigs};
 use crate::metrics::{Authorizations, Decided};
 use crate::outgoing::Unusable;
@@ -39,6 +39,16 @@ pub(crate) struct Ways {
     source: Option<Source>,
 }
 
+/// What somebody is allowed.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) rules: Vec<Rule>,
+    /// Who decides and cannot list what he allows.
+    pub(crate) unlisted: Vec<String>,
+    /// What could not be found.
+    pub(crate) lost: Vec<String>,
+}
+
 /// The file that says which ways there are.
 #[derive(Debug)]
 struct Source {
@@ -63,9 +73,26 @@ impl Ways {
         self.current.read().clone()
     }
 
-    /// Whether somebody decides who cannot list what he allows.
-    pub(crate) fn decide_more_than_roles(&self) -> bool {
-        self.current.read().iter().any(|way| matches!(way.kind, Kind::Webhook(_)))
+    /// What all together allow a user in a namespace, as far as each can list it.
+    pub(crate) fn rules(&self, authorizer: &Authorizer, user: &User, namespace: &str) -> Listed {
+        let mut listed = Listed::default();
+        for way in self.current().iter() {
+            match way.kind {
+                Kind::AlwaysAllow => listed.rules.extend(Rule::everything()),
+                Kind::AlwaysDeny => {}
+                Kind::Node if node::name(user).is_none() => {}
+                Kind::Node => listed.unlisted.push("node authorizer does not support user rule resolution".into()),
+                Kind::Rbac => {
+                    let (rules, lost) = authorizer.rules(user, namespace);
+                    listed.rules.extend(rules);
+                    listed.lost.extend(aggregate(lost).err().map(|lost| lost.to_string()));
+                }
+                Kind::Webhook(_) => {
+                    listed.unlisted.push("webhook authorizer does not support user rule resolution".into());
+                }
+            }
+        }
+        listed
     }
 
     /// The file that they were read from.

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::selection;
 use crate::authentication::token_user;
-use crate::authorization::{Action, Decision, Rule, decide};
+use crate::authorization::{Action, Decision, Listed, decide};
 use crate::body::Body;
+use crate::configuration::aggregate;
 use crate::endpoint::{Call, Input, metadata};
 use crate::request::Info;
 use crate::resources::json::is_set;
@@ -248,12 +249,7 @@ async fn access(call: &Call<'_>, user: &User, spec: &Value) -> Result<Value, Sta
 }
 
 fn rules(call: &Call<'_>, namespace: &str) -> Value {
-    let mut rules = call.server.authorizer.rules(call.user, namespace);
-    if call.user.is_in("system:masters") {
-        let all = || vec!["*".to_owned()];
-        rules.push(Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() });
-        rules.push(Rule { verbs: all(), non_resource_urls: all(), ..Rule::default() });
-    }
+    let Listed { rules, unlisted, lost } = call.server.ways.rules(&call.server.authorizer, call.user, namespace);
     let resource_rules: Vec<Value> = rules
         .iter()
         .filter(|rule| !rule.resources.is_empty())
@@ -270,9 +266,13 @@ fn rules(call: &Call<'_>, namespace: &str) -> Value {
         .filter(|rule| !rule.non_resource_urls.is_empty())
         .map(|rule| json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls}))
         .collect();
-    // Others than roles decide too, and cannot list what they allow.
-    let incomplete = call.server.ways.decide_more_than_roles();
-    json!({"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": incomplete})
+    let mut status = json!({
+        "resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": !unlisted.is_empty(),
+    });
+    if let Err(error) = aggregate([unlisted, lost].concat()) {
+        status["evaluationError"] = error.to_string().into();
+    }
+    status
 }
 
 async fn token(call: &Call<'_>, spec: &Value) -> Result<Value, Status> {

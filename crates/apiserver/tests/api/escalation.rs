@@ -50,7 +50,7 @@ async fn roles_and_bindings_grant_only_what_their_writer_has() {
     );
     let binding = |kind: &str, name: &str| json!({"metadata": {"name": "b"}, "roleRef": {"apiGroup": api, "kind": kind, "name": name}, "subjects": [{"kind": "User", "name": "bob"}]});
     let bindings = "/namespaces/default/rolebindings";
-    let refused = as_ann(&cluster, "POST", bindings, &binding("ClusterRole", "view")).await;
+    let refused = as_ann(&cluster, "POST", bindings, &binding("ClusterRole", "system:aggregate-to-view")).await;
     assert!(refused.contains("is attempting to grant RBAC permissions not currently held:\n{APIGroups:"), "{refused}");
     assert_eq!(
         as_ann(&cluster, "POST", bindings, &binding("Role", "none")).await,
@@ -74,12 +74,12 @@ async fn roles_and_bindings_grant_only_what_their_writer_has() {
         "trusted",
         json!([
             {"apiGroups": [api], "resources": ["roles"], "verbs": ["escalate"]},
-            {"apiGroups": [api], "resources": ["clusterroles"], "verbs": ["bind"], "resourceNames": ["view"]},
+            {"apiGroups": [api], "resources": ["clusterroles"], "verbs": ["bind"], "resourceNames": ["system:aggregate-to-view"]},
         ]),
     )
     .await;
     assert_eq!(as_ann(&cluster, "PUT", &format!("{roles}/r"), &role(json!(["get", "list", "watch"]))).await, "200");
-    let mut view = binding("ClusterRole", "view");
+    let mut view = binding("ClusterRole", "system:aggregate-to-view");
     view["metadata"]["name"] = "v".into();
     assert_eq!(as_ann(&cluster, "POST", bindings, &view).await, "201");
 }

@@ -21,11 +21,14 @@ async fn busy(most_requests: usize) -> Cluster {
         cluster_with(Access { authentication, most_requests: Some(most_requests), ..Access::default() }).await;
     let rbac = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
     let subjects = [json!({"kind": "User", "name": "greedy"}), json!({"kind": "User", "name": "polite"})];
-    let binding = json!({
-        "metadata": {"name": "edit"}, "subjects": subjects,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
-    });
-    assert_eq!(cluster.create(rbac, binding).await.code, 201);
+    for part in ["edit", "view"] {
+        let role = format!("system:aggregate-to-{part}");
+        let binding = json!({
+            "metadata": {"name": part}, "subjects": subjects,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        });
+        assert_eq!(cluster.create(rbac, binding).await.code, 201);
+    }
     cluster
 }
 

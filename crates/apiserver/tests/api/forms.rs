@@ -87,6 +87,7 @@ fn without_nothing(value: &mut Value) {
                 Value::Array(list) => !list.is_empty(),
                 Value::Object(fields) => !fields.is_empty(),
                 Value::String(text) => !text.is_empty(),
+                Value::Null => false,
                 _ => true,
             });
         }

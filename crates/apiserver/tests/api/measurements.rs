@@ -179,7 +179,7 @@ async fn tables_add_containers_up() {
 async fn whoever_may_look_at_pods_may_see_what_they_use() {
     let (cluster, _agent) = measured().await;
     let binding = json!({
-        "metadata": {"name": "look"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "metadata": {"name": "look"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:aggregated-metrics-reader"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane"}],
     });
     let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";

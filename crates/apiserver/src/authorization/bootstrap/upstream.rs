@@ -1,35 +1,130 @@
-//! Roles that nothing of ours needs, and that others count on.
+//! The cluster roles that Kubernetes brings, rule by rule, except for those of its controllers.
+//!
+//! What people look up, bind and compare is as they know it. What parts of this program need beyond that has roles of
+//! its own.
 
-use portolan_identity::PODS_GROUP;
-use serde_json::{Value, json};
-
-use super::{API, NODE_CLIENT, READ, Rule, SCHEDULER, SELF_NODE_CLIENT, allow, named, object, rule, service_account};
+use super::{
+    ALL, AUTHENTICATED, Binding, MASTERS, NODE_CLIENT, READ, Rule, SCHEDULER, SELF_NODE_CLIENT, UNAUTHENTICATED, WRITE,
+    allow, named,
+};
 
 /// User and role of the controllers of Kubernetes.
-const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
-const CERTIFICATES: &str = "certificates.k8s.io";
-/// Role of the pods that register through dialects without namespaces.
-const REGISTRY_CLIENTS: &str = "portolan:registry-clients";
+pub(super) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 pub(super) const EVENTS: Rule = allow("- events.k8s.io", "events", "create patch update");
 
+/// Name and rules.
 pub(super) const ROLES: &[(&str, &[Rule])] = &[
-    (NODE_CLIENT, &[allow(CERTIFICATES, "certificatesigningrequests/nodeclient", "create")]),
-    (SELF_NODE_CLIENT, &[allow(CERTIFICATES, "certificatesigningrequests/selfnodeclient", "create")]),
+    ("cluster-admin", &[allow("*", "*", "*"), Rule::Paths { paths: "*", verbs: "*" }]),
+    (
+        "system:aggregate-to-admin",
+        &[
+            allow("authorization.k8s.io", "localsubjectaccessreviews", "create"),
+            allow("rbac.authorization.k8s.io", "rolebindings roles", ALL),
+        ],
+    ),
+    (
+        "system:aggregate-to-edit",
+        &[
+            allow("-", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy", READ),
+            allow("-", "serviceaccounts", "impersonate"),
+            allow("-", "pods pods/attach pods/exec pods/portforward pods/proxy", WRITE),
+            allow("-", "pods/eviction", "create"),
+            allow(
+                "-",
+                "configmaps persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy",
+                WRITE,
+            ),
+            allow("-", "serviceaccounts/token", "create"),
+            allow("- events.k8s.io", "events", WRITE),
+            allow(
+                "apps",
+                "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale",
+                WRITE,
+            ),
+            allow("autoscaling", "horizontalpodautoscalers", WRITE),
+            allow("batch", "cronjobs jobs", WRITE),
+            allow(
+                "extensions",
+                "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets replicasets/scale replicationcontrollers/scale",
+                WRITE,
+            ),
+            allow("policy", "poddisruptionbudgets", WRITE),
+            allow("networking.k8s.io", "ingresses networkpolicies", WRITE),
+            allow("coordination.k8s.io", "leases", ALL),
+            allow("resource.k8s.io", "resourceclaims resourceclaimtemplates", WRITE),
+        ],
+    ),
+    (
+        "system:aggregate-to-view",
+        &[
+            allow(
+                "-",
+                "configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status",
+                READ,
+            ),
+            allow(
+                "-",
+                "bindings limitranges namespaces/status pods/log pods/status replicationcontrollers/status resourcequotas resourcequotas/status",
+                READ,
+            ),
+            allow("-", "namespaces", READ),
+            allow("- events.k8s.io", "events", READ),
+            allow("discovery.k8s.io", "endpointslices", READ),
+            allow(
+                "apps",
+                "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status",
+                READ,
+            ),
+            allow("autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ),
+            allow("batch", "cronjobs cronjobs/status jobs jobs/status", READ),
+            allow(
+                "extensions",
+                "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
+                READ,
+            ),
+            allow("policy", "poddisruptionbudgets poddisruptionbudgets/status", READ),
+            allow("networking.k8s.io", "ingresses ingresses/status networkpolicies", READ),
+            allow("resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates", READ),
+        ],
+    ),
+    (
+        "system:auth-delegator",
+        &[
+            allow("authentication.k8s.io", "tokenreviews", "create"),
+            allow("authorization.k8s.io", "subjectaccessreviews", "create"),
+        ],
+    ),
+    (
+        "system:basic-user",
+        &[
+            allow("authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews", "create"),
+            allow("authentication.k8s.io", "selfsubjectreviews", "create"),
+        ],
+    ),
+    (NODE_CLIENT, &[allow("certificates.k8s.io", "certificatesigningrequests/nodeclient", "create")]),
+    (SELF_NODE_CLIENT, &[allow("certificates.k8s.io", "certificatesigningrequests/selfnodeclient", "create")]),
     (
         "system:certificates.k8s.io:kube-apiserver-client-approver",
-        &[named(CERTIFICATES, "signers", "kubernetes.io/kube-apiserver-client", "approve")],
+        &[named("certificates.k8s.io", "signers", "kubernetes.io/kube-apiserver-client", "approve")],
     ),
     (
         "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver",
-        &[named(CERTIFICATES, "signers", "kubernetes.io/kube-apiserver-client-kubelet", "approve")],
+        &[named("certificates.k8s.io", "signers", "kubernetes.io/kube-apiserver-client-kubelet", "approve")],
     ),
     (
         "system:certificates.k8s.io:kubelet-serving-approver",
-        &[named(CERTIFICATES, "signers", "kubernetes.io/kubelet-serving", "approve")],
+        &[named("certificates.k8s.io", "signers", "kubernetes.io/kubelet-serving", "approve")],
     ),
     (
         "system:certificates.k8s.io:legacy-unknown-approver",
-        &[named(CERTIFICATES, "signers", "kubernetes.io/legacy-unknown", "approve")],
+        &[named("certificates.k8s.io", "signers", "kubernetes.io/legacy-unknown", "approve")],
+    ),
+    (
+        "system:discovery",
+        &[Rule::Paths {
+            paths: "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/",
+            verbs: "get",
+        }],
     ),
     ("system:heapster", &[allow("-", "events namespaces nodes pods", READ), allow("extensions", "deployments", READ)]),
     ("system:kube-aggregator", &[allow("-", "endpoints services", READ)]),
@@ -51,15 +146,101 @@ pub(super) const ROLES: &[(&str, &[Rule])] = &[
     ),
     ("system:kube-dns", &[allow("-", "endpoints services", "list watch")]),
     (
+        SCHEDULER,
+        &[
+            EVENTS,
+            allow("coordination.k8s.io", "leases", "create"),
+            named("coordination.k8s.io", "leases", "kube-scheduler", "get list update watch"),
+            allow("coordination.k8s.io", "leasecandidates", ALL),
+            allow("-", "nodes", READ),
+            allow("-", "pods", "delete get list watch"),
+            allow("-", "bindings pods/binding", "create"),
+            allow("-", "pods/status", "patch update"),
+            allow("-", "replicationcontrollers services", READ),
+            allow("apps extensions", "replicasets", READ),
+            allow("apps", "statefulsets", READ),
+            allow("policy", "poddisruptionbudgets", READ),
+            allow("-", "persistentvolumeclaims persistentvolumes", READ),
+            allow("authentication.k8s.io", "tokenreviews", "create"),
+            allow("authorization.k8s.io", "subjectaccessreviews", "create"),
+            allow("storage.k8s.io", "csinodes", READ),
+            allow("storage.k8s.io", "volumeattachments", READ),
+            allow("-", "namespaces", READ),
+            allow("storage.k8s.io", "csidrivers", READ),
+            allow("storage.k8s.io", "csistoragecapacities", READ),
+            allow("resource.k8s.io", "deviceclasses", READ),
+            allow("resource.k8s.io", "resourceclaims", "get list patch update watch"),
+            allow("resource.k8s.io", "resourceclaims/status", "get list patch update watch"),
+            allow("-", "pods/finalizers", "update"),
+            allow("resource.k8s.io", "resourceslices", READ),
+            allow("resource.k8s.io", "resourceclaims", "create delete"),
+            allow("resource.k8s.io", "resourceclaims/binding", "patch update"),
+        ],
+    ),
+    (
         "system:kubelet-api-admin",
         &[
             allow("-", "nodes", READ),
             allow("-", "nodes", "proxy"),
-            allow("-", "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats", "*"),
+            allow("-", "nodes/log nodes/metrics nodes/proxy nodes/stats", "*"),
+            allow("-", "nodes/configz nodes/healthz nodes/pods", "*"),
         ],
     ),
-    ("system:node-bootstrapper", &[allow(CERTIFICATES, "certificatesigningrequests", "create get list watch")]),
+    (
+        "system:monitoring",
+        &[
+            Rule::Paths {
+                paths: "/flagz /healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/* /statusz",
+                verbs: "get",
+            },
+            allow("-", "nodes/metrics", "get"),
+        ],
+    ),
+    (
+        "system:node",
+        &[
+            allow("authentication.k8s.io", "tokenreviews", "create"),
+            allow("authorization.k8s.io", "localsubjectaccessreviews subjectaccessreviews", "create"),
+            allow("-", "services", READ),
+            allow("-", "nodes", "create get list watch"),
+            allow("-", "nodes/status", "patch update"),
+            allow("-", "nodes", "patch update"),
+            EVENTS,
+            allow("-", "pods", READ),
+            allow("-", "pods", "create delete"),
+            allow("-", "pods/status", "patch update"),
+            allow("-", "pods/eviction", "create"),
+            allow("-", "configmaps secrets", READ),
+            allow("-", "persistentvolumeclaims persistentvolumes", "get"),
+            allow("-", "endpoints", "get"),
+            allow("certificates.k8s.io", "certificatesigningrequests", "create get list watch"),
+            allow("coordination.k8s.io", "leases", "create delete get patch update"),
+            allow("storage.k8s.io", "volumeattachments", "get"),
+            allow("-", "serviceaccounts/token", "create"),
+            allow("-", "persistentvolumeclaims/status", "get patch update"),
+            allow("storage.k8s.io", "csidrivers", READ),
+            allow("storage.k8s.io", "csinodes", "create delete get patch update"),
+            allow("node.k8s.io", "runtimeclasses", READ),
+            allow("resource.k8s.io", "resourceclaims", "get"),
+            allow("resource.k8s.io", "resourceslices", "deletecollection"),
+            allow("-", "serviceaccounts", "get"),
+        ],
+    ),
+    (
+        "system:node-bootstrapper",
+        &[allow("certificates.k8s.io", "certificatesigningrequests", "create get list watch")],
+    ),
     ("system:node-problem-detector", &[allow("-", "nodes", "get"), allow("-", "nodes/status", "patch"), EVENTS]),
+    (
+        "system:node-proxier",
+        &[
+            allow("-", "endpoints services", "list watch"),
+            allow("-", "nodes", READ),
+            EVENTS,
+            allow("networking.k8s.io", "servicecidrs", "list watch"),
+            allow("discovery.k8s.io", "endpointslices", "list watch"),
+        ],
+    ),
     (
         "system:persistent-volume-provisioner",
         &[
@@ -69,6 +250,14 @@ pub(super) const ROLES: &[(&str, &[Rule])] = &[
             allow("-", "events", "watch"),
             EVENTS,
         ],
+    ),
+    ("system:public-info-viewer", &[Rule::Paths { paths: "/healthz /livez /readyz /version /version/", verbs: "get" }]),
+    (
+        "system:service-account-issuer-discovery",
+        &[Rule::Paths {
+            paths: "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
+            verbs: "get",
+        }],
     ),
     (
         "system:volume-scheduler",
@@ -80,110 +269,22 @@ pub(super) const ROLES: &[(&str, &[Rule])] = &[
     ),
 ];
 
-pub(super) const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
+pub(super) const BINDINGS: &[Binding] = &[
+    ("cluster-admin", "cluster-admin", "Group", &[MASTERS]),
+    ("system:basic-user", "system:basic-user", "Group", &[AUTHENTICATED]),
+    ("system:discovery", "system:discovery", "Group", &[AUTHENTICATED]),
     (CONTROLLER_MANAGER, CONTROLLER_MANAGER, "User", &[CONTROLLER_MANAGER]),
+    (SCHEDULER, SCHEDULER, "User", &[SCHEDULER]),
+    ("system:monitoring", "system:monitoring", "Group", &["system:monitoring"]),
+    // Nodes are not bound to the role: what they may do depends on their pods, see `node`.
+    ("system:node", "system:node", "Group", &[]),
+    ("system:node-proxier", "system:node-proxier", "User", &["system:kube-proxy"]),
+    ("system:public-info-viewer", "system:public-info-viewer", "Group", &[AUTHENTICATED, UNAUTHENTICATED]),
+    (
+        "system:service-account-issuer-discovery",
+        "system:service-account-issuer-discovery",
+        "Group",
+        &["system:serviceaccounts"],
+    ),
     ("system:volume-scheduler", "system:volume-scheduler", "User", &[SCHEDULER]),
 ];
-
-const LEADER_OF_CONTROLLERS: &str = "system::leader-locking-kube-controller-manager";
-const LEADER_OF_SCHEDULERS: &str = "system::leader-locking-kube-scheduler";
-const LEADING: &[Rule] = &[
-    allow("coordination.k8s.io", "leases", "create get list update watch"),
-    allow("coordination.k8s.io", "leasecandidates", "create get list update watch"),
-];
-
-/// Roles in namespaces: namespace, name, rules.
-const IN_NAMESPACES: &[(&str, &str, &[Rule])] = &[
-    (
-        "kube-public",
-        "system:controller:bootstrap-signer",
-        &[allow("-", "configmaps", READ), named("-", "configmaps", "cluster-info", "update"), EVENTS],
-    ),
-    (
-        "kube-system",
-        "extension-apiserver-authentication-reader",
-        &[named("-", "configmaps", "extension-apiserver-authentication", READ)],
-    ),
-    ("kube-system", LEADER_OF_CONTROLLERS, LEADING),
-    ("kube-system", LEADER_OF_SCHEDULERS, LEADING),
-    ("kube-system", "system:controller:bootstrap-signer", &[allow("-", "secrets", READ)]),
-    ("kube-system", "system:controller:cloud-provider", &[allow("-", "configmaps", "create get list watch")]),
-    ("kube-system", "system:controller:token-cleaner", &[allow("-", "secrets", "delete get list watch"), EVENTS]),
-];
-
-/// Who is bound to them.
-struct Bound {
-    namespace: &'static str,
-    name: &'static str,
-    role: &'static str,
-    users: &'static [&'static str],
-    /// In `kube-system`.
-    service_accounts: &'static [&'static str],
-}
-
-const BOUND: &[Bound] = &[
-    Bound {
-        namespace: "kube-system",
-        name: "system::extension-apiserver-authentication-reader",
-        role: "extension-apiserver-authentication-reader",
-        users: &[CONTROLLER_MANAGER, SCHEDULER],
-        service_accounts: &[],
-    },
-    Bound {
-        namespace: "kube-system",
-        name: LEADER_OF_CONTROLLERS,
-        role: LEADER_OF_CONTROLLERS,
-        users: &[CONTROLLER_MANAGER],
-        service_accounts: &["kube-controller-manager", "leader-election-controller"],
-    },
-    Bound {
-        namespace: "kube-system",
-        name: LEADER_OF_SCHEDULERS,
-        role: LEADER_OF_SCHEDULERS,
-        users: &[SCHEDULER],
-        service_accounts: &["kube-scheduler"],
-    },
-    controller("kube-public", "system:controller:bootstrap-signer", &["bootstrap-signer"]),
-    controller("kube-system", "system:controller:bootstrap-signer", &["bootstrap-signer"]),
-    controller("kube-system", "system:controller:cloud-provider", &["cloud-provider"]),
-    controller("kube-system", "system:controller:token-cleaner", &["token-cleaner"]),
-];
-
-const fn controller(namespace: &'static str, role: &'static str, service_accounts: &'static [&'static str]) -> Bound {
-    Bound { namespace, name: role, role, users: &[], service_accounts }
-}
-
-pub(super) fn in_namespaces() -> Vec<Value> {
-    let placed = |kind: &str, namespace: &str, name: &str| {
-        let mut object = object(kind, name);
-        object["metadata"]["namespace"] = namespace.into();
-        object
-    };
-    let mut objects = Vec::new();
-    for (namespace, name, rules) in IN_NAMESPACES {
-        let mut role = placed("Role", namespace, name);
-        role["rules"] = rules.iter().map(rule).collect();
-        objects.push(role);
-    }
-    for Bound { namespace, name, role, users, service_accounts } in BOUND {
-        let mut binding = placed("RoleBinding", namespace, name);
-        binding["roleRef"] = json!({"apiGroup": API, "kind": "Role", "name": role});
-        let users = users.iter().map(|user| json!({"apiGroup": API, "kind": "User", "name": user}));
-        let accounts = service_accounts.iter().map(|name| service_account(name));
-        binding["subjects"] = users.chain(accounts).collect();
-        objects.push(binding);
-    }
-    // Clients of dialects without namespaces register in this one; every pod may, until the binding is taken away.
-    let mut role = placed("Role", "default", REGISTRY_CLIENTS);
-    role["rules"] = [allow("registry.portolan.dev", "serviceinstances keys", "create delete get list update watch")]
-        .iter()
-        .map(rule)
-        .collect();
-    objects.push(role);
-    let mut binding = placed("RoleBinding", "default", REGISTRY_CLIENTS);
-    binding["roleRef"] = json!({"apiGroup": API, "kind": "Role", "name": REGISTRY_CLIENTS});
-    // Not all service accounts: their tokens work from other machines too.
-    binding["subjects"] = json!([{"apiGroup": API, "kind": "Group", "name": PODS_GROUP}]);
-    objects.push(binding);
-    objects
-}
