@@ -191,7 +191,7 @@ fn aggregated_version(version: &Version) -> String {
 fn aggregated_resource(resource: &Resource) -> Value {
     let mut entry = json!({
         "resource": resource.name,
-        "responseKind": response_kind(resource.group_version_kind()),
+        "responseKind": response_kind(resource, resource.group_version_kind()),
         "scope": if resource.is_namespaced() { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
         "verbs": verbs(resource),
@@ -201,7 +201,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         let subresources = resource.subresources.iter().map(|subresource| {
             json!({
                 "subresource": subresource.name,
-                "responseKind": response_kind(subresource.kind.borrowed()),
+                "responseKind": response_kind(resource, subresource.kind.borrowed()),
                 "verbs": subresource.verbs,
             })
         });
@@ -210,7 +210,11 @@ fn aggregated_resource(resource: &Resource) -> Value {
     entry
 }
 
-fn response_kind(kind: GroupVersionKind<'_>) -> Value {
+/// Of what is built in, upstream tells a group and a version only where they are others than the resource's.
+fn response_kind(resource: &Resource, kind: GroupVersionKind<'_>) -> Value {
+    if resource.custom.is_none() && (kind.group, kind.version) == (&*resource.group, &*resource.version) {
+        return json!({"group": "", "version": "", "kind": kind.kind});
+    }
     json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
 }
 
@@ -240,6 +244,31 @@ mod tests {
         expect![[r#"{"apiVersion":"v1","kind":"APIGroup","name":"autoscaling","preferredVersion":{"groupVersion":"autoscaling/v2","version":"v2"},"versions":[{"groupVersion":"autoscaling/v2","version":"v2"},{"groupVersion":"autoscaling/v1","version":"v1"}]}"#]]
         .assert_eq(&api_group(builtin(), "autoscaling").expect("served").to_string());
         assert_eq!(api_group(builtin(), ""), None);
+    }
+
+    #[test]
+    fn a_kind_is_told_in_full_where_it_is_of_another_group() {
+        let document: Value = serde_json::from_str(&aggregated(builtin(), Part::Groups)).expect("is JSON");
+        let found = |group: &str, resource: &str| {
+            let named = |list: &Value, name: &str, at: &str| {
+                list.as_array()
+                    .and_then(|list| list.iter().find(|item| item.pointer(at) == Some(&name.into())))
+                    .cloned()
+            };
+            let group = named(&document["items"], group, "/metadata/name").expect("a group");
+            named(&group["versions"][0]["resources"], resource, "/resource").expect("a resource")
+        };
+        let deployments = found("apps", "deployments");
+        assert_eq!(deployments["responseKind"], json!({"group": "", "version": "", "kind": "Deployment"}));
+        let kinds: Vec<&Value> =
+            deployments["subresources"].as_array().expect("a list").iter().map(|it| &it["responseKind"]).collect();
+        assert_eq!(
+            kinds,
+            [
+                &json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}),
+                &json!({"group": "", "version": "", "kind": "Deployment"}),
+            ]
+        );
     }
 
     #[test]

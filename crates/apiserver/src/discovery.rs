@@ -90,10 +90,11 @@ pub(crate) fn serve(
                 return negotiated(headers, query, &document);
             }
         }
+        ["openapi", "v3"] if !is_exact => return Ok(openapi::nothing(404)),
         ["openapi", rest @ ..] if is_exact => {
             let found = openapi::serve(server, &description, rest, query, headers);
             return Ok(found.unwrap_or_else(|| match rest {
-                ["v3", ..] => respond::with_body(404, respond::JSON, empty()),
+                ["v3", ..] => openapi::nothing(404),
                 _ => respond::not_found(),
             }));
         }
@@ -162,14 +163,18 @@ pub(crate) fn paths(server: &Server, description: &Description) -> Vec<String> {
         "/api",
         "/api/v1",
         "/apis",
+        "/apis/",
+        "/flagz",
         "/healthz",
         "/livez",
         "/metrics",
         "/metrics/slis",
         "/openapi/v2",
         "/openapi/v3",
+        "/openapi/v3/",
         "/openid/v1/jwks",
         "/readyz",
+        "/readyz/shutdown",
         "/statusz",
         "/version",
     ];
@@ -201,7 +206,9 @@ fn root(
             Part::Core => own,
             Part::Groups => aggregation::aggregated(server, own),
         };
-        return Ok(tagged_bytes(headers, AGGREGATED, whole.into()));
+        let mut response = tagged(headers, AGGREGATED, whole.into());
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+        return Ok(response);
     }
     let address = server.config.advertise.to_string();
     let document = match part {
@@ -214,20 +221,17 @@ fn root(
 /// A document in the form that the client accepts, if there is one.
 fn negotiated(headers: &HeaderMap, query: &Query, document: &Value) -> Result<Response<Body>, Status> {
     negotiate::accepted(headers, query, Answer::Reply { in_protobuf: true })?;
-    Ok(tagged(headers, respond::JSON, document))
+    Ok(respond::json(200, document))
 }
 
-/// A document with its tag; nothing but the tag if the client has it already.
-fn tagged(headers: &HeaderMap, content_type: &'static str, document: &Value) -> Response<Body> {
-    let bytes = match serde_json::to_vec(document) {
-        Ok(bytes) => bytes,
-        Err(error) => return respond::status(&Status::internal(error.to_string())),
-    };
-    tagged_bytes(headers, content_type, bytes.into())
+/// A document with a tag of its content; nothing but the tag if the client has it already.
+fn tagged(headers: &HeaderMap, content_type: &'static str, bytes: Bytes) -> Response<Body> {
+    let tag = format!("{:016X}", hash(&bytes));
+    tagged_as(headers, content_type, bytes, &tag)
 }
 
-fn tagged_bytes(headers: &HeaderMap, content_type: &'static str, bytes: Bytes) -> Response<Body> {
-    let tag = format!("\"{:016X}\"", hash(&bytes));
+fn tagged_as(headers: &HeaderMap, content_type: &'static str, bytes: Bytes, tag: &str) -> Response<Body> {
+    let tag = format!("\"{tag}\"");
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let is_known = known.is_some_and(|known| known.split(',').any(|candidate| candidate.trim() == tag));
     let mut response = if is_known {
@@ -239,7 +243,6 @@ fn tagged_bytes(headers: &HeaderMap, content_type: &'static str, bytes: Bytes) -
     if let Ok(value) = HeaderValue::from_str(&tag) {
         answer.insert(header::ETAG, value);
     }
-    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
     answer.insert(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
@@ -251,13 +254,13 @@ fn hash(bytes: &[u8]) -> u64 {
 
 fn jwks(server: &Server) -> Response<Body> {
     let body = server.config.tokens.jwks().to_string();
-    respond::bytes_of(200, JWKS, body)
+    kept_a_while(respond::bytes_of(200, JWKS, body))
 }
 
 fn openid_configuration(server: &Server) -> Response<Body> {
     let tokens = &server.config.tokens;
     let keys_url = server.config.access.service_accounts.keys_url.clone();
-    respond::json(
+    kept_a_while(respond::json(
         200,
         &json!({
             "issuer": tokens.issuer(),
@@ -266,5 +269,12 @@ fn openid_configuration(server: &Server) -> Response<Body> {
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": tokens.algorithms(),
         }),
-    )
+    ))
+}
+
+/// What is said of the keys of tokens: others may keep it as long as upstream lets them.
+fn kept_a_while(mut response: Response<Body>) -> Response<Body> {
+    let an_hour = HeaderValue::from_static("public, max-age=3600");
+    response.headers_mut().insert(header::CACHE_CONTROL, an_hour);
+    response
 }

@@ -123,6 +123,20 @@ pub(crate) fn is_aggregated_discovery(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Which of some types the client likes best; `None` if it accepts none of them.
+pub(crate) fn preferred<'a>(headers: &HeaderMap, made: &[&'a str]) -> Option<&'a str> {
+    let clauses = clauses(headers);
+    if clauses.is_empty() {
+        return made.first().copied();
+    }
+    clauses.iter().find_map(|clause| {
+        let (kind, subtype) = clause.media_type.split_once('/')?;
+        made.iter().copied().find(|made| {
+            made.split_once('/').is_some_and(|(of, one)| [of, "*"].contains(&kind) && [one, "*"].contains(&subtype))
+        })
+    })
+}
+
 /// How a page about the server itself is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Page {

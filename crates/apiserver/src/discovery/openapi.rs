@@ -2,17 +2,19 @@
 //! describes stays.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use parking_lot::Mutex;
 use portolan_api::description::Description;
 use portolan_api::openapi;
 use serde_json::Value;
 
-use super::{tagged, tagged_bytes};
+use super::{hash, tagged_as};
 use crate::aggregation;
-use crate::body::Body;
+use crate::body::{Body, empty};
+use crate::negotiate::preferred;
 use crate::request::Query;
 use crate::respond;
 use crate::server::Server;
@@ -28,11 +30,27 @@ pub(super) fn serve(
     match segments {
         ["v2"] => Some(v2(server, description, headers)),
         ["v3"] => {
-            Some(tagged(headers, respond::JSON, &aggregation::openapi_index(server, openapi::v3_index(description))))
+            // Upstream's aggregator does not say what this is.
+            let index = aggregation::openapi_index(server, openapi::v3_index(description)).to_string();
+            Some(respond::bytes_of(200, "text/plain; charset=utf-8", index))
         }
-        ["v3", name @ ..] => v3(description, &name.join("/"), query, headers),
+        ["v3", name @ ..] => v3(server, description, &name.join("/"), query, headers),
         _ => None,
     }
+}
+
+/// An answer that is its code only.
+pub(super) fn nothing(code: u16) -> Response<Body> {
+    let mut response = respond::with_body(code, respond::JSON, empty());
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response
+}
+
+/// The answer to whoever accepts none of the forms that there are.
+fn unacceptable() -> Response<Body> {
+    let mut response = nothing(406);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
 }
 
 /// The two forms of the one document of version 2, of what was described last.
@@ -55,8 +73,9 @@ impl Kept {
 /// kubectl asks for the binary form only, client-go for either.
 fn v2(server: &Server, description: &Arc<Description>, headers: &HeaderMap) -> Response<Body> {
     static KEPT: Mutex<Kept> = Mutex::new(Kept { of: Weak::new(), parts: Vec::new(), json: None, binary: None });
-    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_binary = accepted.contains("proto-openapi.spec.v2");
+    let forms = [respond::JSON, openapi::V2_PROTOBUF_ACCEPT, openapi::V2_PROTOBUF_CONTENT_TYPE];
+    let Some(form) = preferred(headers, &forms) else { return unacceptable() };
+    let is_binary = form != respond::JSON;
     let parts = server.aggregation.parts();
     let mut kept = KEPT.lock();
     if !kept.is_of(description, &parts) {
@@ -68,7 +87,8 @@ fn v2(server: &Server, description: &Arc<Description>, headers: &HeaderMap) -> R
         kept.json.get_or_insert_with(|| whole(description, &parts).to_string().into()).clone()
     };
     drop(kept);
-    tagged_bytes(headers, if is_binary { openapi::V2_PROTOBUF_CONTENT_TYPE } else { respond::JSON }, bytes)
+    let tag = format!("{:016X}", hash(&bytes));
+    tagged_as(headers, if is_binary { openapi::V2_PROTOBUF_CONTENT_TYPE } else { respond::JSON }, bytes, &tag)
 }
 
 /// What this server describes together with what extension servers do.
@@ -82,14 +102,44 @@ fn whole(description: &Description, parts: &[Arc<Value>]) -> Value {
     document
 }
 
-fn v3(description: &Description, name: &str, query: &Query, headers: &HeaderMap) -> Option<Response<Body>> {
+/// The forms of a version's document that clients know of. There is one: whoever asks for another gets that.
+const V3_FORMS: [&str; 3] = [
+    respond::JSON,
+    "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+];
+
+fn v3(
+    server: &Server,
+    description: &Description,
+    name: &str,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Option<Response<Body>> {
     let version = openapi::v3_version(description, name)?;
-    let document = openapi::v3(version);
-    let mut response = tagged_bytes(headers, respond::JSON, document);
-    if query.get("hash") == openapi::hash_of(version) {
-        // The URL names this very content: it may be kept for ever.
-        let immutable = HeaderValue::from_static("public, immutable, max-age=31536000");
-        response.headers_mut().insert(header::CACHE_CONTROL, immutable);
+    if preferred(headers, &V3_FORMS).is_none() {
+        return Some(unacceptable());
+    }
+    let (wanted, hash) = (query.get("hash"), openapi::hash_of(version));
+    if !wanted.is_empty() && wanted != hash {
+        // The index was read before the document changed.
+        let mut response = tagged_as(headers, respond::JSON, Bytes::new(), hash);
+        *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+        if let Ok(url) = HeaderValue::from_str(&format!("/openapi/v3/{name}?hash={hash}")) {
+            response.headers_mut().insert(header::LOCATION, url);
+        }
+        return Some(response);
+    }
+    let mut response = tagged_as(headers, respond::JSON, openapi::v3(version), hash);
+    if !wanted.is_empty() {
+        // The URL names this very content: it may be kept for ever, of which clients of old know a year.
+        let answer = response.headers_mut();
+        answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+        let year = Duration::from_secs(365 * 24 * 3600);
+        let end = (server.config.clock.now() + year).strftime("%a, %d %b %Y %H:%M:%S UTC").to_string();
+        if let Ok(end) = HeaderValue::from_str(&end) {
+            answer.insert(header::EXPIRES, end);
+        }
     }
     Some(response)
 }
