@@ -2,17 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use http::{Method, Response};
+use http::{HeaderName, HeaderValue, Method, Response};
 use portolan_base::go;
 use portolan_base::readiness::State;
 
 use crate::body::Body;
+use crate::metrics::process;
 use crate::request::Query;
 use crate::respond;
 use crate::server::{Server, text};
 
 /// The media type of figures.
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+/// The header by which readers of figures notice that they began anew.
+const STARTED: HeaderName = HeaderName::from_static("process-start-time-unix");
 
 /// Answers `/livez`, `/readyz` and `/healthz`, and the single checks below them.
 pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Response<Body> {
@@ -25,7 +28,7 @@ pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Respons
         return match checks.iter().find(|(name, _)| *name == only) {
             None => respond::not_found(),
             Some((_, Ok(()))) => text(200, "ok"),
-            Some((_, Err(why))) => text(500, format!("internal server error: {why}\n")),
+            Some((_, Err(why))) => respond::plainly(text(500, format!("internal server error: {why}\n"))),
         };
     }
     let excluded: Vec<&str> = query.all("exclude").collect();
@@ -34,14 +37,14 @@ pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Respons
     }
     let (healthy, report) = report(which, &checks, &excluded);
     if healthy && !query.has("verbose") {
-        return text(200, "ok");
+        return respond::plainly(text(200, "ok"));
     }
     if !healthy {
         let failed: Vec<String> =
             checks.iter().filter_map(|(name, outcome)| Some(format!("{name}: {}", outcome.as_ref().err()?))).collect();
         tracing::debug!(which, ?failed, "health checks fail");
     }
-    text(if healthy { 200 } else { 500 }, report)
+    respond::plainly(text(if healthy { 200 } else { 500 }, report))
 }
 
 /// A check and how it ended.
@@ -112,7 +115,7 @@ pub(crate) async fn metrics(server: &Server) -> Response<Body> {
     if let Some(fairness) = &server.fairness {
         fairness.metrics(&mut body);
     }
-    respond::bytes_of(200, METRICS, body)
+    figures(body)
 }
 
 /// Answers `/metrics/slis`; who deletes it begins to count anew.
@@ -122,7 +125,15 @@ pub(crate) fn results(server: &Server, method: &Method) -> Response<Body> {
         results.reset();
         return text(200, "metrics reset\n");
     }
-    respond::bytes_of(200, METRICS, results.text())
+    figures(results.text())
+}
+
+fn figures(text: String) -> Response<Body> {
+    let mut response = respond::bytes_of(200, METRICS, text);
+    if let Some(started) = process::started() {
+        response.headers_mut().insert(STARTED, HeaderValue::from(started as u64));
+    }
+    response
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod endpoint;
 mod event_leases;
 mod extensions;
 mod fairness;
+mod flagz;
 mod followed_file;
 mod health;
 mod heartbeats;

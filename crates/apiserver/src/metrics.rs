@@ -1,6 +1,7 @@
 //! What the server counts about itself, as Prometheus text.
 
 mod admission;
+mod attempts;
 mod authorization;
 mod certificates;
 mod health_checks;
@@ -8,7 +9,7 @@ mod histogram;
 mod impersonation;
 mod long_running;
 mod objects;
-mod process;
+pub(crate) mod process;
 mod watches;
 mod webhooks;
 
@@ -24,6 +25,7 @@ use portolan_api::description::{Description, Name};
 use crate::discovery;
 use crate::request::Info;
 pub(crate) use admission::{Admissions, Step, Timed};
+use attempts::Attempts;
 pub(crate) use authorization::{Authorizations, Decided, Matched, Reply};
 use certificates::Certificates;
 use health_checks::HealthChecks;
@@ -35,8 +37,11 @@ pub(crate) use watches::Events;
 use watches::Watches;
 pub(crate) use webhooks::{Asked, Outcome, Webhooks};
 
-/// Upper ends of the duration histogram's buckets in seconds.
-const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// Upper ends of the duration histogram's buckets in seconds, as upstream: rules and dashboards name them.
+const BUCKETS: [f64; 23] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
+    45.0, 60.0,
+];
 
 /// What a request is counted under, with upstream's names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +132,7 @@ pub(crate) struct Metrics {
     pub(crate) webhooks: Webhooks,
     pub(crate) admissions: Admissions,
     pub(crate) watches: Watches,
+    pub(crate) attempts: Attempts,
     pub(crate) impersonations: Impersonations,
     pub(crate) authorizations: Authorizations,
     pub(crate) certificates: Certificates,
@@ -173,6 +179,7 @@ impl Metrics {
         let _ = self.admissions.write(&mut text);
         let _ = self.watches.write(&mut text);
         let _ = self.certificates.write(&mut text);
+        let _ = self.attempts.write(&mut text);
         let _ = self.impersonations.write(&mut text);
         let _ = self.authorizations.write(&mut text);
         let _ = self.objects.write(store, &mut text).await;
@@ -190,6 +197,11 @@ impl Metrics {
             version.major,
             version.minor,
             discovery::PLATFORM,
+        ));
+        text.push_str(&format!(
+            "# HELP version_info Which versions of Kubernetes this server is like.\n# TYPE version_info gauge\n\
+             version_info{{binary=\"{0}.{1}\",component=\"kube\",emulation=\"{0}.{1}\",min_compat=\"{0}.{2}\"}} 1\n",
+            version.major, version.minor, version.compatible_minor,
         ));
         text
     }
@@ -221,6 +233,10 @@ fn render(counters: &Counters, store: &portolan_store::Status, text: &mut String
     for (label, durations) in &counters.durations {
         durations.write(text, "apiserver_request_duration_seconds", label)?;
     }
+    // By the name of what upstream keeps objects in, as health checks are.
+    let size = "apiserver_storage_size_bytes";
+    writeln!(text, "# HELP {size} Bytes on disk.\n# TYPE {size} gauge")?;
+    writeln!(text, "{size}{{storage_cluster_id=\"etcd-0\"}} {}", store.disk_bytes)?;
     for (name, help, value) in [
         ("portolan_store_revision", "Newest revision of the store.", store.revision.0),
         ("portolan_store_compacted_revision", "Oldest revision that is kept.", store.compacted.0),

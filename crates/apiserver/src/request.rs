@@ -269,6 +269,16 @@ impl Query {
     }
 }
 
+/// Whether a path ends with one of the old prefixes before resources, so that upstream cannot tell what is meant.
+pub(crate) fn names_nothing(path: &str) -> bool {
+    let path = path.trim_matches('/');
+    if !path.ends_with("/watch") && !path.ends_with("/proxy") {
+        return false;
+    }
+    let segments: Vec<&str> = path.split('/').collect();
+    matches!(segments[..], ["api", _, "watch" | "proxy"] | ["apis", _, _, "watch" | "proxy"])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,6 +321,20 @@ mod tests {
         }
         for uri in ["/api", "/api/v1", "/apis/apps/v1", "/version"] {
             assert_eq!(Info::parse(&Method::GET, uri, &Query::default()), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_alone_names_nothing() {
+        for (path, expected) in [
+            ("/api/v1/watch", true),
+            ("/api/v1/watch/", true),
+            ("/apis/apps/v1/proxy", true),
+            ("/api/v1/watch/pods", false),
+            ("/apis/watch/v1", false),
+            ("/watch", false),
+        ] {
+            assert_eq!(names_nothing(path), expected, "{path}");
         }
     }
 

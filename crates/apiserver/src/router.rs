@@ -1,11 +1,11 @@
 //! From a path to its handler.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Uri, header};
-use portolan_api::description::Description;
+use http::{Method, Request, Response, Uri, header};
+use portolan_api::description::{Description, Resource};
 use portolan_base::{Timestamp, go};
 use portolan_identity::User;
 
@@ -21,8 +21,8 @@ use crate::server::{Peer, Server};
 use crate::status::Status;
 use crate::transcode::Wanted;
 use crate::{
-    aggregation, authentication, authorization, backup, discovery, extensions, fairness, health, request, respond,
-    statusz,
+    aggregation, authentication, authorization, backup, discovery, extensions, fairness, flagz, health, request,
+    respond, statusz,
 };
 
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
@@ -193,6 +193,8 @@ async fn answer(
 ) -> Response<Body> {
     let (requester, allotted) = match requester {
         Ok(requester) => requester,
+        // Whoever cannot be somebody else is told so as is who may not do something.
+        Err(Refused { status, real: Some(_) }) => return respond::plainly(respond::status(&status)),
         Err(refused) => return respond::status(&refused.status),
     };
     let turn = match turn(server, &parts, asked, origin, requester.user()).await {
@@ -247,12 +249,16 @@ async fn routed(
     let now = server.config.clock.now();
     let user = requester.user();
     let Asked { query, info } = asked;
+    if request::names_nothing(parts.uri.path()) {
+        return Ok(unclear(&parts));
+    }
     let Some(info) = info else {
         return Box::pin(plain(server, user, &parts, query, origin, record)).await;
     };
     server.authorizer.refresh_reach(user, info).await?;
+    let begun = Instant::now();
     let permitted = authorization::permitted(server, user, info).await;
-    note(record, &permitted);
+    note(server, origin, record, &permitted, begun);
     if let Err(unpermitted) = permitted {
         return unallowed(&parts, unpermitted);
     }
@@ -275,8 +281,11 @@ async fn routed(
     }
     if resource.is_namespaced() && info.namespace.is_empty() && !matches!(info.verb, "list" | "watch") {
         // What is listed across all namespaces has a path.
-        let is_listed = resource.custom.is_none() && info.name.is_empty();
+        let is_listed = resource.custom.is_none() && info.name.is_empty() && resource.verbs.contains(&"list");
         return if is_listed { Err(Status::method_not_allowed()) } else { nothing() };
+    }
+    if !has_route(resource, info) {
+        return nothing();
     }
     if parts.method == Method::HEAD && !endpoint::answers_head(resource, info) {
         return Err(Status::method_not_allowed());
@@ -293,8 +302,46 @@ async fn routed(
     outcome
 }
 
-/// Records whether a request is allowed.
-fn note(record: &mut Option<Record>, permitted: &Result<String, Unpermitted>) {
+/// The answer to a path of which nobody can tell what it is about.
+fn unclear(parts: &Parts) -> Response<Body> {
+    let uri = parts.uri.path_and_query().map_or("/", |uri| uri.as_str());
+    let path = request::percent_decode(parts.uri.path(), false);
+    let why = "failed to create RequestInfo: unable to determine kind and namespace from url";
+    let text = go::without_markup(&format!("Internal Server Error: {}: {why}, {path}\n", go::quote(uri)));
+    let mut response = respond::plainly(crate::server::text(500, text));
+    response.headers_mut().remove(header::CACHE_CONTROL);
+    response
+}
+
+/// Whether upstream's router knows the path of what is built in, whatever the method: there is none for single objects
+/// that nobody can do anything with, nor below subresources but those that pass requests on.
+fn has_route(resource: &Resource, info: &Info) -> bool {
+    if resource.custom.is_some() || info.name.is_empty() {
+        return true;
+    }
+    if info.subresource.is_empty() {
+        return ["get", "update", "patch", "delete"].iter().any(|verb| resource.verbs.contains(verb));
+    }
+    info.rest.is_empty() || info.subresource == "proxy"
+}
+
+/// Records and counts whether a request is allowed, which was asked at `begun`.
+fn note(
+    server: &Server,
+    origin: Origin<'_>,
+    record: &mut Option<Record>,
+    permitted: &Result<String, Unpermitted>,
+    begun: Instant,
+) {
+    if !origin.is_from_inside() {
+        let result = match permitted {
+            Ok(_) => "allowed",
+            Err(Unpermitted { is_denied: true, .. }) => "denied",
+            Err(Unpermitted { error: Some(_), .. }) => "error",
+            Err(_) => "no-opinion",
+        };
+        server.metrics.attempts.authorized(result, begun.elapsed());
+    }
     if let Some(record) = record {
         match permitted {
             Ok(reason) => record.authorized(Some("allow"), reason),
@@ -306,12 +353,12 @@ fn note(record: &mut Option<Record>, permitted: &Result<String, Unpermitted>) {
 
 /// The answer to what is not allowed. That nobody could decide is no object, as upstream's filter says it.
 fn unallowed(parts: &Parts, unpermitted: Unpermitted) -> Result<Response<Body>, Status> {
-    let Some(error) = unpermitted.error else { return Err(unpermitted.status) };
+    let Some(error) = unpermitted.error else {
+        return Ok(respond::plainly(respond::status(&unpermitted.status)));
+    };
     let uri = parts.uri.path_and_query().map_or("/", |uri| uri.as_str());
     let text = go::without_markup(&format!("Internal Server Error: {}: {error}", go::quote(uri)));
-    let mut response = crate::server::text(500, format!("{text}\n"));
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
+    Ok(respond::plainly(crate::server::text(500, format!("{text}\n"))))
 }
 
 /// Paths that are no resource's.
@@ -325,8 +372,9 @@ async fn plain(
 ) -> Result<Response<Body>, Status> {
     let path = &*request::percent_decode(parts.uri.path(), false);
     if !ALWAYS_ALLOWED.contains(&path) {
+        let begun = Instant::now();
         let permitted = authorization::authorize_path(server, user, &audit::verb_of(&parts.method), path).await;
-        note(record, &permitted);
+        note(server, origin, record, &permitted, begun);
         if let Err(unpermitted) = permitted {
             return unallowed(parts, unpermitted);
         }
@@ -344,6 +392,7 @@ async fn plain(
             }
             _ => Ok(respond::not_found()),
         },
+        "flagz" if path == flagz::PATH => flagz::serve(server, &parts.headers),
         "statusz" if path == statusz::PATH => statusz::serve(server, &parts.headers),
         "metrics" if path == "/metrics/slis" => Ok(health::results(server, &parts.method)),
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),

@@ -17,6 +17,7 @@ mod token_file;
 mod webhook;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -205,7 +206,13 @@ pub(crate) async fn requester(
 ) -> Result<Requester, Refused> {
     let real = match peer {
         Peer::Trusted(user) => user.clone(),
-        Peer::Tls { shown, .. } => proven(server, path, headers, shown.as_deref(), now).await?,
+        Peer::Tls { shown, .. } => {
+            let begun = Instant::now();
+            let proven = proven(server, path, headers, shown.as_deref(), now).await;
+            let result = if proven.is_ok() { "success" } else { "failure" };
+            server.metrics.attempts.authenticated(result, begun.elapsed());
+            proven?
+        }
     };
     match impersonation::asked(server, headers, &real, action).await {
         Ok(impersonated) => Ok(Requester { real, impersonated }),

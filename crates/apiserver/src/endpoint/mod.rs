@@ -187,6 +187,8 @@ pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
             respond::warn_first(&mut response, warning);
             Ok(response)
         }
+        // What there is no route for is answered before anybody knows what it would have been.
+        Err(status) if status.code() == 405 && call.info.verb != "watch" => Err(status),
         Err(status) => Err(status.warning_first(warning)),
     }
 }

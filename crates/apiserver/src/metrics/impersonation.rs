@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::histogram::Histogram;
 
 /// Upper ends of the histograms' buckets in seconds, as upstream.
-const BUCKETS: [f64; 15] =
+pub(super) const BUCKETS: [f64; 15] =
     [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384];
 
 /// By mode and decision.

@@ -34,6 +34,13 @@ pub(super) fn write(text: &mut String) {
             "Virtual memory size in bytes.",
             value_after(&status, "VmSize:").map(|kib| kib * KIB),
         ),
+        (
+            "process_virtual_memory_max_bytes",
+            "gauge",
+            "Maximum amount of virtual memory available in bytes.",
+            // Where there is no limit, all that a number can say.
+            value_after(&read("/proc/self/limits"), "Max address space").or(Some(u64::MAX as f64)),
+        ),
     ];
     for (name, kind, help, value) in figures {
         write_figure(text, name, kind, help, value);
@@ -43,12 +50,16 @@ pub(super) fn write(text: &mut String) {
 
 /// Appends when the process began.
 pub(super) fn write_start(text: &mut String) {
+    let help = "Start time of the process since unix epoch in seconds.";
+    write_figure(text, "process_start_time_seconds", "gauge", help, started());
+}
+
+/// When the process began, in seconds of Unix time.
+pub(crate) fn started() -> Option<f64> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let booted = value_after(&read("/proc/stat"), "btime");
     let after = number_of_stat(&read("/proc/self/stat"), 22).map(|ticks| ticks / TICKS);
-    let help = "Start time of the process since unix epoch in seconds.";
-    let value = booted.zip(after).map(|(booted, after)| booted + after);
-    write_figure(text, "process_start_time_seconds", "gauge", help, value);
+    booted.zip(after).map(|(booted, after)| booted + after)
 }
 
 fn write_figure(text: &mut String, name: &str, kind: &str, help: &str, value: Option<f64>) {
@@ -98,6 +109,7 @@ mod tests {
                 "process_max_fds",
                 "process_resident_memory_bytes",
                 "process_virtual_memory_bytes",
+                "process_virtual_memory_max_bytes",
                 "process_start_time_seconds",
             ]
         );

@@ -255,6 +255,12 @@ async fn figures_have_upstreams_names() {
         "\napiserver_admission_step_admission_duration_seconds_count{operation=\"CREATE\",rejected=\"false\",type=\"admit\"} ",
         "\napiserver_admission_controller_admission_duration_seconds_count{name=\"NamespaceLifecycle\",operation=\"CREATE\",rejected=\"false\",type=\"admit\"} ",
         "\napiserver_client_certificate_expiration_seconds_count 0\n",
+        "\napiserver_storage_size_bytes{storage_cluster_id=\"etcd-0\"} ",
+        "\n# TYPE authentication_attempts counter\n",
+        "\n# TYPE authorization_duration_seconds histogram\n",
+        "le=\"0.005\"} ",
+        "\nversion_info{binary=\"1.36\",component=\"kube\",emulation=\"1.36\",min_compat=\"1.35\"} 1\n",
+        "\nprocess_virtual_memory_max_bytes ",
         "\nprocess_resident_memory_bytes ",
         "\nprocess_start_time_seconds ",
     ] {
@@ -409,7 +415,9 @@ async fn the_status_of_the_server_is_a_text_or_an_object() {
     let text = text.body.as_str().expect("a text");
     assert!(text.starts_with("\napiserver statusz\nWarning: This endpoint is not meant to be machine parseable"));
     assert!(text.contains("\nStarted: Fri Jan  2 03:04:05 UTC 2026\nUp: 3 hr 04 min 05 sec\n"), "{text}");
-    assert!(text.ends_with("Emulation version: 1.36\nPaths: /healthz /livez /metrics /readyz /statusz /version\n"));
+    assert!(
+        text.ends_with("Emulation version: 1.36\nPaths: /flagz /healthz /livez /metrics /readyz /statusz /version\n")
+    );
     let object = ask("application/json;as=Statusz;g=config.k8s.io;v=v1beta1").await;
     assert_eq!(object.headers["content-type"], "application/json;g=config.k8s.io;v=v1beta1;as=Statusz");
     assert_eq!((&object.body["uptimeSeconds"], object.headers.get("warning")), (&json!(11045), None));

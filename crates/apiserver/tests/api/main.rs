@@ -38,6 +38,7 @@ mod proxies;
 mod refusals;
 mod service_addresses;
 mod support;
+mod surface;
 mod unchanged;
 mod users_kinds;
 mod versions;
