@@ -8,6 +8,7 @@ use portolan_identity::User;
 use portolan_store::{Entry, EventKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::bootstrap;
 use crate::authorization::followed::View;
@@ -32,6 +33,8 @@ pub(super) struct Flows {
 pub(super) struct Schema {
     pub(super) metadata: Metadata,
     spec: SchemaSpec,
+    /// As it is: whatever it says, the schema counts.
+    pub(super) status: Value,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -214,6 +217,10 @@ fn read<T: DeserializeOwned>(entry: &Entry, gone: bool) -> Option<T> {
 }
 
 impl Flows {
+    pub(super) fn schemas(&self) -> impl Iterator<Item = &Schema> {
+        self.schemas.iter()
+    }
+
     fn add(&mut self, schema: Schema) {
         self.schemas.push(schema);
         let order = |schema: &Schema| (schema.spec.matching_precedence, schema.metadata.name.clone());
@@ -229,11 +236,16 @@ impl Flows {
     }
 
     fn level_of(&self, schema: &Schema) -> Option<&LevelObject> {
-        self.levels.get(&schema.spec.priority_level_configuration.name)
+        self.levels.get(schema.level())
     }
 }
 
 impl Schema {
+    /// The name of the level of its requests.
+    pub(super) fn level(&self) -> &str {
+        &self.spec.priority_level_configuration.name
+    }
+
     fn fits(&self, asked: Asked<'_>) -> bool {
         self.spec.rules.iter().any(|rules| {
             let matters = match asked.info {

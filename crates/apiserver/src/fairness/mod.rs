@@ -3,6 +3,7 @@
 //! Requests from parts of this process are not counted: they are the server's own work.
 
 mod bootstrap;
+mod dangling;
 mod dump;
 mod flows;
 mod level;
@@ -19,6 +20,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use portolan_base::Clock;
 use portolan_identity::User;
 use portolan_store::{Revision, Store};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use bootstrap::{PRODUCER, mandatory, objects, revised};
@@ -56,6 +58,8 @@ pub(crate) struct Fairness {
     total: usize,
     levels: RwLock<Levels>,
     refused: AtomicU64,
+    /// Called when a flow or level was written.
+    changed: Notify,
 }
 
 /// A request that waits; what became of it is noted when it no longer does, which may be because it is gone.
@@ -111,25 +115,36 @@ impl Turn {
     }
 }
 
-/// Brings back what is missing of the flows and levels that every cluster has, again and again until `stop`.
+/// Brings back what is missing of the flows and levels that every cluster has, and tells of all flows whether their
+/// levels are there, again and again until `stop`.
 pub(crate) async fn keep(server: Arc<Server>, stop: CancellationToken) {
-    rounds::every(&stop, ROUND, || async {
+    let telling = async {
+        let Some(fairness) = &server.fairness else { return };
+        let next = async || {
+            dangling::tell(&server, fairness).await;
+            // What other servers write is noticed later.
+            let _ = tokio::time::timeout(ROUND, fairness.changed.notified()).await;
+        };
+        while stop.run_until_cancelled(next()).await.is_some() {}
+    };
+    let keeping = rounds::every(&stop, ROUND, || async {
         if let Err(error) = crate::bootstrap::flows(&server).await {
             tracing::warn!(%error, "the flows of the cluster could not be kept");
         }
-    })
-    .await;
+    });
+    tokio::join!(keeping, telling);
 }
 
 impl Fairness {
     pub(crate) fn new(store: Arc<dyn Store>, total: usize) -> Self {
         let flows = Followed::new(store, flows::PREFIX);
-        Self { flows, total, levels: RwLock::default(), refused: AtomicU64::new(0) }
+        Self { flows, total, levels: RwLock::default(), refused: AtomicU64::new(0), changed: Notify::new() }
     }
 
     /// Says that a flow or level was written at `revision`.
     pub(crate) fn expect(&self, revision: Revision) {
         self.flows.expect(revision);
+        self.changed.notify_one();
     }
 
     /// Waits until it is a request's turn.
@@ -228,6 +243,10 @@ impl Fairness {
                 "Seats of a priority level.",
                 (|figures| figures.limit) as fn(&level::Figures) -> usize,
             ),
+            // Nobody borrows seats of others.
+            ("apiserver_flowcontrol_current_limit_seats", "Seats that a priority level may use now.", |figures| {
+                figures.limit
+            }),
             ("apiserver_flowcontrol_current_executing_requests", "Requests that run.", |figures| figures.running),
             ("apiserver_flowcontrol_current_inqueue_requests", "Requests that wait.", |figures| figures.waiting),
         ] {

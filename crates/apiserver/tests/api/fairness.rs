@@ -216,6 +216,10 @@ async fn what_is_deleted_or_changed_of_the_flows_comes_back() {
         if cluster.get(&format!("{LEVELS}/exempt")).await.code != 200 {
             wrong.push("the level exempt is not there".into());
         }
+        let flows = cluster.get(FLOWS).await.body["items"].take();
+        if flows.as_array().into_iter().flatten().any(|flow| flow["status"]["conditions"][0]["status"] != "False") {
+            wrong.push("it is not told whether levels are there".into());
+        }
         if wrong.is_empty() {
             break;
         }
@@ -278,4 +282,47 @@ async fn a_request_that_takes_too_long_is_ended() {
     let body = answer.into_body().collect().await.expect("arrives").to_bytes();
     let text = String::from_utf8_lossy(&body);
     assert!(text.contains("Timeout: request did not complete within the allotted timeout"), "{text}");
+}
+
+#[tokio::test]
+async fn flows_say_whether_their_levels_are_there() {
+    let cluster = cluster_with(Access::default()).await;
+    let serving = cluster.serve().await;
+    let told = async |name: &str, status: &str, reason: &str, message: &str| {
+        let wanted = json!({"status": status, "reason": reason, "message": message, "type": "Dangling"});
+        let is_told = async || {
+            let mut flow = cluster.get(&format!("{FLOWS}/{name}")).await.body;
+            let Some(condition) = flow.pointer_mut("/status/conditions/0") else { return false };
+            condition.as_object_mut().is_some_and(|condition| condition.remove("lastTransitionTime").is_some())
+                && *condition == wanted
+        };
+        for _ in 0..1000 {
+            if is_told().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{name}: {}", cluster.get(&format!("{FLOWS}/{name}")).await.body["status"]);
+    };
+    let names =
+        |level: &str| format!("This FlowSchema references the PriorityLevelConfiguration object named \"{level}\"");
+    told("exempt", "False", "Found", &format!("{} and it exists", names("exempt"))).await;
+    let flow = json!({"metadata": {"name": "own"}, "spec": {"priorityLevelConfiguration": {"name": "later"}}});
+    assert_eq!(cluster.create(FLOWS, flow).await.code, 201);
+    told("own", "True", "NotFound", &format!("{} but there is no such object", names("later"))).await;
+    let level = json!({"metadata": {"name": "later"}, "spec": {"type": "Exempt", "exempt": {}}});
+    assert_eq!(cluster.create(LEVELS, level).await.code, 422);
+    let level = json!({"metadata": {"name": "later"}, "spec": {"type": "Limited", "limited": {
+        "nominalConcurrencyShares": 1, "limitResponse": {"type": "Reject"},
+    }}});
+    assert_eq!(cluster.create(LEVELS, level).await.code, 201);
+    told("own", "False", "Found", &format!("{} and it exists", names("later"))).await;
+    let managers = cluster.get(&format!("{FLOWS}/own")).await.body["metadata"]["managedFields"].take();
+    let consumer = "api-priority-and-fairness-config-consumer-v1";
+    let of_consumer = managers.as_array().into_iter().flatten().find(|entry| entry["manager"] == consumer);
+    assert_eq!(
+        of_consumer.map(|entry| (&entry["operation"], &entry["subresource"])),
+        Some((&json!("Apply"), &json!("status")))
+    );
+    serving.end().await;
 }
