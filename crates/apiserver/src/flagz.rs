@@ -23,7 +23,7 @@ pub(crate) fn serve(server: &Server, headers: &HeaderMap) -> Result<Response<Bod
     match page {
         Page::Text => {
             let lines: String = flags.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
-            Ok(text(200, format!("\napiserver flagz\n{FOR_PEOPLE}\n\n{lines}")))
+            Ok(text(200, format!("\napiserver flagz\n{FOR_PEOPLE}\n{lines}")))
         }
         Page::Object { version, format } => Ok(statusz::object("Flagz", version, format, json!({"flags": flags}))),
     }

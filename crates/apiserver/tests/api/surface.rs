@@ -157,6 +157,9 @@ async fn reasons_say_to_whom_a_role_is_bound() {
         let answer = cluster.create(&format!("{REVIEWS}/subjectaccessreviews"), review).await;
         assert_eq!(answer.body["status"]["reason"], json!(reason), "{user} {verb}");
     }
+    let both = json!({"spec": {"user": "jane", "resourceAttributes": {}, "nonResourceAttributes": {"verb": "get"}}});
+    let refused = cluster.create(&format!("{REVIEWS}/subjectaccessreviews"), both).await.text();
+    assert!(refused.contains("Invalid value: {\"Path\":\"\",\"Verb\":\"get\"}: cannot be specified"), "{refused}");
     let refused = get(&cluster, User::new("jane", []), "/api/v1/namespaces/default/pods", "").await.text();
     assert!(refused.ends_with(&format!("in the namespace \"default\": {lost}")), "{refused}");
     let rules = |user: User| {
