@@ -1,15 +1,17 @@
 //! Reads request bodies: JSON and YAML, with limits, remembering duplicate fields.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
 use portolan_base::go;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
-mod lines;
+mod lenient;
 mod syntax;
+mod yaml;
 
 pub use syntax::problem as syntax_problem;
 
@@ -47,9 +49,12 @@ pub enum Error {
     /// It is not JSON.
     #[error("{0}")]
     Json(String),
-    /// It is not YAML.
-    #[error("error converting YAML to JSON: yaml: {0}")]
-    Yaml(serde_yaml_ng::Error),
+    /// It is not YAML, or not such as JSON can hold.
+    #[error("{0}")]
+    Yaml(String),
+    /// It is nested deeper than is read here.
+    #[error("exceeded max depth")]
+    TooDeep,
 }
 
 /// A body that was read.
@@ -60,9 +65,11 @@ pub struct Decoded {
     /// One text per field that appeared twice: `duplicate field "spec.replicas"`, in YAML
     /// `line 3: key "replicas" already set in map`.
     pub duplicates: Vec<String>,
+    /// Whether a number was out of all range; in its place stands a very large one.
+    pub is_clipped: bool,
 }
 
-/// Reads a JSON body.
+/// Reads a JSON body. As upstream does, it takes text that is not Unicode for the characters that replace it.
 ///
 /// # Errors
 /// The body is larger or deeper than the limits, or is not one JSON value.
@@ -73,10 +80,29 @@ pub fn json(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         Ok(text) => read_json(serde_json::Deserializer::from_str(text), limits),
         Err(_) => read_json(serde_json::Deserializer::from_slice(body), limits),
     };
-    decoded.map_err(|error| {
-        // What is well-formed nevertheless is too deep, out of range or not UTF-8.
-        Error::Json(syntax::problem(body).unwrap_or_else(|| error.to_string()))
+    decoded.or_else(|_| match syntax::problem(body) {
+        Some(problem) => Err(Error::Json(problem)),
+        None => lenient(body, limits),
     })
+}
+
+/// Reads JSON that is well-formed, but too deep, out of range or not Unicode.
+fn lenient(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    let text = lenient::text(body);
+    let clipped = lenient::in_range(&text);
+    let decoded = read_json(serde_json::Deserializer::from_str(clipped.as_deref().unwrap_or(&text)), limits);
+    let decoded = decoded.map_err(|_| Error::TooDeep)?;
+    Ok(Decoded { is_clipped: clipped.is_some(), ..decoded })
+}
+
+/// The first number of a JSON body that is out of all range.
+pub fn number_out_of_range(body: &[u8]) -> Option<String> {
+    lenient::out_of_range(&lenient::text(body))
+}
+
+/// A body in JSON that was read, without what is not Unicode.
+pub(crate) fn json_text(body: &[u8]) -> Cow<'_, str> {
+    lenient::text(body)
 }
 
 fn read_json<'de>(
@@ -86,35 +112,25 @@ fn read_json<'de>(
     let duplicates = RefCell::new(Vec::new());
     let value = Seed::root(limits, &duplicates).deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok(Decoded { value, duplicates: duplicates.into_inner() })
+    Ok(Decoded { value, duplicates: duplicates.into_inner(), is_clipped: false })
 }
 
-/// Reads a YAML body of one document. Keys become text, as JSON needs them.
+/// Reads the first document of a YAML body. Keys become text, as JSON needs them.
 ///
 /// # Errors
-/// The body is larger or deeper than the limits, or is not one YAML document that JSON can hold.
+/// The body is larger or deeper than the limits, or is not YAML that JSON can hold.
 pub fn yaml(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     check_size(body, limits)?;
     // JSON is YAML, and most who apply send it: its reader is much faster. What that one does not take, or has
     // something to say about, is left to the reader of YAML, which says it in other words.
     if body.first() == Some(&b'{')
-        && let Ok(decoded) = json(body, limits)
+        && let Ok(text) = std::str::from_utf8(body)
+        && let Ok(decoded) = read_json(serde_json::Deserializer::from_str(text), limits)
         && decoded.duplicates.is_empty()
     {
         return Ok(decoded);
     }
-    let duplicates = RefCell::new(Vec::new());
-    let deserializer = serde_yaml_ng::Deserializer::from_slice(body);
-    let value = Seed::root(limits, &duplicates).deserialize(deserializer).map_err(Error::Yaml)?;
-    let mut duplicates = duplicates.into_inner();
-    if let (false, Ok(text)) = (duplicates.is_empty(), std::str::from_utf8(body)) {
-        // Upstream says the lines; where the document is not in block style, paths are said instead.
-        let lines = lines::duplicates(text);
-        if lines.len() == duplicates.len() {
-            duplicates = lines;
-        }
-    }
-    Ok(Decoded { value, duplicates })
+    yaml::read(body, limits)
 }
 
 /// What Go's decoder calls a value: `null`, `bool`, `number`, `string`, `array` or `object`.
@@ -239,7 +255,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
-        while let Some(Key(name)) = access.next_key()? {
+        while let Some(name) = access.next_key::<String>()? {
             let place = Place::Field(&self.place, &name);
             let seed = self.inside(place).ok_or_else(|| A::Error::custom(TOO_DEEP))?;
             let value = access.next_value_seed(seed)?;
@@ -253,53 +269,6 @@ impl<'de> Visitor<'de> for Seed<'_> {
             }
         }
         Ok(Value::Object(fields))
-    }
-
-    fn visit_enum<A: EnumAccess<'de>>(self, _access: A) -> Result<Value, A::Error> {
-        Err(A::Error::custom("tags are not supported"))
-    }
-}
-
-/// A key; YAML keys may be numbers or truth values.
-struct Key(String);
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-
-        impl Visitor<'_> for KeyVisitor {
-            type Value = Key;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a key that is text, a number or a truth value")
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Key, E> {
-                Ok(Key(value.to_owned()))
-            }
-
-            fn visit_string<E>(self, value: String) -> Result<Key, E> {
-                Ok(Key(value))
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Key, E> {
-                Ok(Key(value.to_string()))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Key, E> {
-                Ok(Key(value.to_string()))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Key, E> {
-                Ok(Key(value.to_string()))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Key, E> {
-                Ok(Key(value.to_string()))
-            }
-        }
-
-        deserializer.deserialize_any(KeyVisitor)
     }
 }
 
@@ -330,37 +299,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_quite_json_is_read_as_upstream_reads_it() {
+        let decoded = json(b"{\"a\":\"\xff\\ud800\"}", &Limits::default()).expect("valid");
+        assert_eq!(decoded.value, json!({"a": "\u{fffd}\u{fffd}"}));
+        assert!(!decoded.is_clipped);
+        assert!(json(b"{\"a\":1e400}", &Limits::default()).expect("valid").is_clipped);
+    }
+
+    #[test]
     fn reads_yaml_as_json() {
         let body = b"a: &x {1: yes, true: 2.5}\nb: [*x, ~, 'text']\nb: 1\n";
         let decoded = yaml(body, &Limits::default()).expect("valid");
-        assert_eq!(decoded.value, json!({"a": {"1": "yes", "true": 2.5}, "b": 1}));
+        assert_eq!(decoded.value, json!({"a": {"1": true, "true": 2.5}, "b": 1}));
         assert_eq!(decoded.duplicates, [r#"line 3: key "b" already set in map"#]);
         let decoded = yaml(b"a: {b: 1, b: 2}", &Limits::default()).expect("valid");
-        assert_eq!(decoded.duplicates, [r#"duplicate field "a.b""#]);
+        assert_eq!(decoded.duplicates, [r#"line 1: key "b" already set in map"#]);
     }
 
     #[test]
     fn refuses_what_is_too_large_or_malformed() {
-        let limits = Limits { bytes: 64, depth: 3 };
-        let long = vec![b' '; 65];
+        let limits = Limits { bytes: 20_000, depth: 3 };
+        let long = vec![b' '; 20_001];
         let deep = format!("{}{}", "[".repeat(30), "]".repeat(30));
         let open = "[".repeat(60);
+        let deepest = "[".repeat(10_001);
         let cases: [(&[u8], &str); 5] = [
             (&long, "too large"),
             (deep.as_bytes(), "exceeded max depth"),
             (open.as_bytes(), "unexpected end of JSON input"),
             (b"{} x", "after top-level value"),
-            (b"\"\xff\"", "invalid unicode"),
+            (deepest.as_bytes(), "invalid character '[' exceeded max depth"),
         ];
         for (body, expected) in cases {
             let error = json(body, &limits).expect_err("refused").to_string();
             assert!(error.contains(expected), "{error}");
-        }
-        let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n\
-                    d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e]\n\
-                    g: &g [*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g]\n";
-        for body in [bomb, "a: .nan", "{", "--- 1\n--- 2"] {
-            assert!(yaml(body.as_bytes(), &Limits::default()).is_err(), "{body}");
         }
     }
 }

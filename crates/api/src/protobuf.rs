@@ -53,32 +53,30 @@ pub enum Error {
         limit: usize,
     },
     /// It does not start as every such body does.
-    #[error("provided data does not appear to be a protobuf message, expected prefix \"k8s\\x00\"")]
+    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     NoMagic,
+    /// It is nothing.
+    #[error("empty data")]
+    Empty,
+    /// It is nothing but how every such body starts.
+    #[error("empty body")]
+    OnlyMagic,
     /// It is not well-formed, or does not fit the message.
-    #[error("{message}: {problem}")]
-    Malformed {
-        /// Name of the message.
-        message: &'static str,
+    #[error("{0}")]
+    Malformed(String),
+    /// The same of the object in it, whose kind was told.
+    #[error("{why}")]
+    Inside {
+        /// Group and version.
+        api_version: String,
+        /// Kind.
+        kind: String,
         /// What is wrong.
-        problem: &'static str,
+        why: String,
     },
     /// It holds JSON that cannot be read.
-    #[error("{message}: {source}")]
-    Json {
-        /// Name of the message.
-        message: &'static str,
-        /// Why not.
-        source: decode::Error,
-    },
-    /// Its object is not encoded in protobuf, or is compressed.
-    #[error("the object is encoded as \"{content_type}\" \"{content_encoding}\", which is not supported")]
-    Encoding {
-        /// Media type of the object.
-        content_type: String,
-        /// How the object is compressed.
-        content_encoding: String,
-    },
+    #[error("{0}")]
+    Json(decode::Error),
     /// Objects of this kind are not exchanged in protobuf.
     #[error("no kind \"{kind}\" is registered for version \"{api_version}\" in protobuf")]
     UnknownKind {
@@ -99,6 +97,11 @@ pub enum Error {
 pub fn decode(body: &[u8], expected: Option<GroupVersionKind<'_>>, limits: &Limits) -> Result<Value, Error> {
     if body.len() > limits.bytes {
         return Err(Error::TooLarge { limit: limits.bytes });
+    }
+    match body.strip_prefix(MAGIC) {
+        Some([]) => return Err(Error::OnlyMagic),
+        None if body.is_empty() => return Err(Error::Empty),
+        _ => {}
     }
     read::body(body, expected, limits)
 }

@@ -398,7 +398,7 @@ mod tests {
             let decoded = decode::json(body.as_bytes(), &Limits::default()).ok();
             if let Some(read) = read {
                 assert_eq!(Some(read.to_value()), decoded.map(|it| it.value));
-            } else if body.starts_with('{') {
+            } else if body.starts_with('{') && serde_json::from_str::<Value>(body).is_ok() {
                 assert!(decoded.is_none_or(|it| !it.duplicates.is_empty()), "{body}");
             }
         }

@@ -6,7 +6,8 @@ use super::*;
 use crate::field::{self, Path};
 
 fn yaml(text: &str) -> Value {
-    serde_yaml_ng::from_str(text).expect("it is YAML")
+    let limits = crate::decode::Limits::default();
+    crate::decode::yaml(text.as_bytes(), &limits).expect("it is YAML").value
 }
 
 fn lines(errors: &[field::Error]) -> String {
@@ -34,7 +35,7 @@ properties:
         type: array
         x-kubernetes-list-type: map
         x-kubernetes-list-map-keys: [name]
-        items: {type: object, required: [name], properties: {name: {type: string}, n: {type: integer, maximum: 5}}}
+        items: {type: object, required: [name], properties: {name: {type: string}, m: {type: integer, maximum: 5}}}
       pick:
         type: object
         properties: {a: {type: integer}, b: {type: integer}}
@@ -120,7 +121,7 @@ fn values_are_refused_in_upstreams_words() {
     check("{set: [a, b, a]}", expect![[r#"spec.set[2]: Duplicate value: "a""#]]);
     check("{set: [a, a, a]}", expect![[r#"spec.set[1]: Duplicate value: "a""#]]);
     check(
-        "{map: [{name: a}, {name: b}, {name: a, n: 1}, {n: 2}]}",
+        "{map: [{name: a}, {name: b}, {name: a, m: 1}, {m: 2}]}",
         expect![[r#"
         spec.map[3].name: Required value
         spec.map[2]: Duplicate value: {"name":"a"}"#]],
@@ -176,12 +177,12 @@ fn what_was_wrong_before_and_did_not_change_is_let_be() {
     let root = Node::read(&yaml(SCHEMA));
     let object = |map: &str, count: i64| json!({"spec": {"cron": "b", "count": count, "map": yaml(map)}});
     let cases = [
-        (object("[{name: a, n: 9}]", 3), object("[{name: a, n: 9}]", 6), ""),
-        (object("[{name: a, n: 9}]", 3), object("[{name: b}, {name: a, n: 9}]", 3), ""),
+        (object("[{name: a, m: 9}]", 3), object("[{name: a, m: 9}]", 6), ""),
+        (object("[{name: a, m: 9}]", 3), object("[{name: b}, {name: a, m: 9}]", 3), ""),
         (
-            object("[{name: a, n: 9}]", 3),
-            object("[{name: a, n: 8}]", 3),
-            "spec.map[0].n: Invalid value: 8: spec.map[0].n in body should be less than or equal to 5",
+            object("[{name: a, m: 9}]", 3),
+            object("[{name: a, m: 8}]", 3),
+            "spec.map[0].m: Invalid value: 8: spec.map[0].m in body should be less than or equal to 5",
         ),
     ];
     for (old, new, expected) in cases {
@@ -273,7 +274,7 @@ fn defaults_fill_gaps_and_misplaced_nulls() {
           c: {type: string}
           d: {type: object, default: {}, properties: {e: {type: integer, default: 5}}}
           f: {type: array, items: {type: object, properties: {g: {type: boolean, default: true}}}}
-          h: {type: object, additionalProperties: {type: string, default: y}}
+          h: {type: object, additionalProperties: {type: string, default: z}}
         ",
     ));
     let cases = [
@@ -281,7 +282,7 @@ fn defaults_fill_gaps_and_misplaced_nulls() {
         (json!({"a": null, "b": null, "c": null, "d": {"e": 1}}), json!({"a": "x", "b": null, "d": {"e": 1}})),
         (
             json!({"f": [{}, {"g": false}], "h": {"k": null}}),
-            json!({"a": "x", "b": "x", "d": {"e": 5}, "f": [{"g": true}, {"g": false}], "h": {"k": "y"}}),
+            json!({"a": "x", "b": "x", "d": {"e": 5}, "f": [{"g": true}, {"g": false}], "h": {"k": "z"}}),
         ),
     ];
     for (mut object, expected) in cases {
@@ -500,10 +501,10 @@ fn versions_are_ordered_as_clients_expect() {
 
 #[test]
 fn whole_numbers_are_divided_as_whole_numbers() {
-    let root = Node::read(&yaml("{type: object, properties: {n: {type: integer, multipleOf: 3}}}"));
-    let problems = |n: i64| lines(&validate(&json!({"n": n}), &root, Options::default()));
+    let root = Node::read(&yaml("{type: object, properties: {m: {type: integer, multipleOf: 3}}}"));
+    let problems = |n: i64| lines(&validate(&json!({"m": n}), &root, Options::default()));
     assert_eq!(problems(9_007_199_254_740_993), "");
-    let problem = "n: Invalid value: 9007199254740994: n in body should be a multiple of 3";
+    let problem = "m: Invalid value: 9007199254740994: m in body should be a multiple of 3";
     assert_eq!(problems(9_007_199_254_740_994), problem);
 }
 

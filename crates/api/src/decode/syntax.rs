@@ -7,7 +7,11 @@ enum Inside {
     List,
 }
 
-/// The first problem, in the words of Go's library; `None` if the bytes are one JSON value, of whatever depth and size.
+/// How deep upstream reads.
+const DEEPEST: usize = 10_000;
+
+/// The first problem, in the words of Go's library; `None` if the bytes are one JSON value, of whatever size and as deep
+/// as upstream reads.
 pub fn problem(body: &[u8]) -> Option<String> {
     let mut scanner = Scanner { body, position: 0 };
     scanner.document().err().map(|problem| match problem {
@@ -31,7 +35,11 @@ impl Scanner<'_> {
         let mut stack: Vec<Inside> = Vec::new();
         loop {
             // A value is due.
-            match self.visible()? {
+            let begin = self.visible()?;
+            if matches!(begin, b'{' | b'[') && stack.len() >= DEEPEST {
+                return Err(Problem::Byte(begin, "exceeded max depth".into()));
+            }
+            match begin {
                 b'{' => {
                     self.position += 1;
                     if self.visible()? == b'}' {

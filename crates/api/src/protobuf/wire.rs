@@ -7,6 +7,49 @@ pub(super) enum Item<'a> {
     Fixed64(u64),
     Fixed32,
     Bytes(&'a [u8]),
+    /// Fields between a begin and an end, which nothing has that is read here.
+    Group,
+    /// One of this type that cannot be read, which matters only where nothing else is wrong with it.
+    Broken(u8, Problem),
+}
+
+/// What is wrong with bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Problem {
+    Truncated,
+    TooLong,
+    Negative,
+    Tag(u64),
+    EndOfGroup,
+    Type(u8),
+}
+
+impl Problem {
+    /// In the words of upstream's decoder of a message of this name.
+    pub(super) fn told(self, message: &str) -> String {
+        match self {
+            Self::Truncated => "unexpected EOF".into(),
+            Self::TooLong => "proto: integer overflow".into(),
+            Self::Negative => "proto: negative length found during unmarshaling".into(),
+            Self::Tag(tag) => format!("proto: {message}: illegal tag {} (wire type {tag})", (tag >> 3) as i32),
+            Self::EndOfGroup => format!("proto: {message}: wiretype end group for non-group"),
+            Self::Type(wire_type) => format!("proto: illegal wireType {wire_type}"),
+        }
+    }
+}
+
+impl Item<'_> {
+    /// The number of its form on the wire.
+    pub(super) fn wire_type(&self) -> u8 {
+        match self {
+            Self::Varint(_) => VARINT,
+            Self::Fixed64(_) => FIXED_64,
+            Self::Bytes(_) => LENGTH,
+            Self::Group => GROUP,
+            Self::Fixed32 => FIXED_32,
+            Self::Broken(wire_type, _) => *wire_type,
+        }
+    }
 }
 
 /// The fields of a message, one after the other.
@@ -15,65 +58,102 @@ pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
 
-const TRUNCATED: &str = "unexpected end of the message";
-
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// The next field with its number; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Item<'a>)>, &'static str> {
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Item<'a>)>, Problem> {
         if self.rest.is_empty() {
             return Ok(None);
         }
+        let (number, wire_type) = self.tag()?;
+        if wire_type == END_OF_GROUP {
+            return Err(Problem::EndOfGroup);
+        }
+        let item = match wire_type {
+            GROUP => self.skip_group().map(|()| Item::Group),
+            _ => self.item(wire_type),
+        };
+        Ok(Some((number, item.unwrap_or_else(|problem| Item::Broken(wire_type, problem)))))
+    }
+
+    /// The number of a field and its form.
+    fn tag(&mut self) -> Result<(u32, u8), Problem> {
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).ok().filter(|number| *number != 0).ok_or("illegal number of a field")?;
-        let item = match tag & 7 {
-            0 => Item::Varint(self.varint()?),
-            1 => Item::Fixed64(u64::from_le_bytes(*self.take(8)?.first_chunk().ok_or(TRUNCATED)?)),
-            2 => {
+        // As upstream, the number is one of 32 bits with a sign.
+        match (tag >> 3) as i32 {
+            number if number > 0 => Ok((number.cast_unsigned(), tag as u8 & 7)),
+            _ => Err(Problem::Tag(tag)),
+        }
+    }
+
+    fn item(&mut self, wire_type: u8) -> Result<Item<'a>, Problem> {
+        Ok(match wire_type {
+            VARINT => Item::Varint(self.varint()?),
+            FIXED_64 => Item::Fixed64(u64::from_le_bytes(*self.take(8)?.first_chunk().ok_or(Problem::Truncated)?)),
+            LENGTH => {
                 let length = self.varint()?;
+                if length.cast_signed() < 0 {
+                    return Err(Problem::Negative);
+                }
                 Item::Bytes(self.take(length)?)
             }
-            5 => {
+            FIXED_32 => {
                 self.take(4)?;
                 Item::Fixed32
             }
-            _ => return Err("illegal wire type"),
-        };
-        Ok(Some((number, item)))
+            other => return Err(Problem::Type(other)),
+        })
+    }
+
+    /// Goes on behind a group that has begun, and those within.
+    fn skip_group(&mut self) -> Result<(), Problem> {
+        let mut depth: usize = 1;
+        while depth > 0 {
+            let wire_type = self.varint()? as u8 & 7;
+            match wire_type {
+                GROUP => depth += 1,
+                END_OF_GROUP => depth -= 1,
+                _ => drop(self.item(wire_type)?),
+            }
+        }
+        Ok(())
     }
 
     /// A number without a field around it, as packed lists hold them; `None` at the end.
-    pub(super) fn next_varint(&mut self) -> Result<Option<u64>, &'static str> {
+    pub(super) fn next_varint(&mut self) -> Result<Option<u64>, Problem> {
         if self.rest.is_empty() { Ok(None) } else { self.varint().map(Some) }
     }
 
-    fn take(&mut self, length: u64) -> Result<&'a [u8], &'static str> {
-        let length = usize::try_from(length).map_err(|_| TRUNCATED)?;
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(TRUNCATED)?;
+    fn take(&mut self, length: u64) -> Result<&'a [u8], Problem> {
+        let length = usize::try_from(length).map_err(|_| Problem::Truncated)?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Problem::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn varint(&mut self) -> Result<u64, &'static str> {
+    fn varint(&mut self) -> Result<u64, Problem> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.rest.split_first().ok_or(TRUNCATED)?;
+            let (byte, rest) = self.rest.split_first().ok_or(Problem::Truncated)?;
             self.rest = rest;
             value |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 return Ok(value);
             }
         }
-        Err("a number is longer than 64 bits")
+        Err(Problem::TooLong)
     }
 }
 
-const VARINT: u8 = 0;
-const FIXED_64: u8 = 1;
-const LENGTH: u8 = 2;
+pub(super) const VARINT: u8 = 0;
+pub(super) const FIXED_64: u8 = 1;
+pub(super) const LENGTH: u8 = 2;
+const GROUP: u8 = 3;
+const END_OF_GROUP: u8 = 4;
+const FIXED_32: u8 = 5;
 
 /// What comes before a field.
 #[inline]

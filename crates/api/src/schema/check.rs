@@ -57,7 +57,7 @@ pub fn check(value: &Value, kind: GroupVersionKind<'_>) -> Findings {
 
 /// Holds a value against a schema.
 pub fn check_at(value: &Value, schema: Schema<'_>) -> Findings {
-    let mut checker = Checker { root: schema, findings: Findings::default() };
+    let mut checker = Checker { root: schema, findings: Findings::default(), is_ended: false };
     checker.value(value, schema, &Place::Root, "");
     checker.findings
 }
@@ -65,6 +65,8 @@ pub fn check_at(value: &Value, schema: Schema<'_>) -> Findings {
 struct Checker<'a> {
     root: Schema<'a>,
     findings: Findings,
+    /// Whether upstream's decoder would read no further: what it told before does not matter then.
+    is_ended: bool,
 }
 
 impl Checker<'_> {
@@ -102,18 +104,53 @@ impl Checker<'_> {
                 }
             }
             (r#type, value) => {
-                if self.findings.wrong_type.is_none() {
-                    let problem = own_problem(r#type, value).or_else(|| {
-                        let wanted =
-                            || place.declared(self.root).map_or_else(|| go_type(r#type, schema), str::to_owned);
-                        type_problem(r#type, value, wanted, place, structure)
-                    });
-                    self.findings.wrong_type = problem;
+                if !self.is_ended
+                    && let Some(misfit) = misfit(value, None, schema, self.root, place, structure)
+                    && (misfit.ends || self.findings.wrong_type.is_none())
+                {
+                    self.is_ended = misfit.ends;
+                    self.findings.wrong_type = Some(misfit.text);
                 }
                 self.findings.to_prune |= !prune::is_canonical(r#type, value);
             }
         }
     }
+}
+
+/// A value that does not fit its type.
+pub(super) struct Misfit {
+    /// In the words of upstream's decoder.
+    pub(super) text: String,
+    /// Whether the decoder reads no further: it goes on after what it finds itself, but not after what the decoders of
+    /// single types find.
+    pub(super) ends: bool,
+}
+
+/// What is wrong with a value that is neither null nor of a type with parts. `literal` is how a number was written.
+pub(super) fn misfit(
+    value: &Value,
+    literal: Option<&str>,
+    schema: Schema<'_>,
+    root: Schema<'_>,
+    place: &Place<'_>,
+    structure: &str,
+) -> Option<Misfit> {
+    let r#type = schema.r#type();
+    // These decode a number or text within, whose type is told.
+    let (decoded, ends) = match r#type {
+        Type::Time | Type::MicroTime if !value.is_string() => (&Type::String, true),
+        Type::IntOrString if !value.is_string() => (&Type::Int32, true),
+        _ => (r#type, false),
+    };
+    if !ends && let Some(text) = own_problem(r#type, value) {
+        return Some(Misfit { text, ends: !matches!(r#type, Type::Bytes) });
+    }
+    let wanted = || match place.declared(root).filter(|_| !ends) {
+        Some(name) => name.to_owned(),
+        None => go_type(decoded, schema),
+    };
+    let path = || place.without_indices(root);
+    type_problem(decoded, value, literal, wanted, path, structure).map(|text| Misfit { text, ends })
 }
 
 /// What is wrong with a value for a type that has a decoder of its own.
@@ -132,7 +169,8 @@ pub(super) fn own_problem(r#type: &Type, value: &Value) -> Option<String> {
             Some(format!("json: cannot unmarshal {} into Go value of type string", type_of(value)))
         }
         (Type::IntOrString, value) => {
-            Some(format!("json: cannot unmarshal {} into Go value of type int32", found(&Type::IntOrString, value)))
+            let found = found(&Type::Int32, value, None);
+            Some(format!("json: cannot unmarshal {found} into Go value of type int32"))
         }
         (Type::Bytes, Value::String(text)) => {
             base64_problem(text).map(|offset| format!("illegal base64 data at input byte {offset}"))
@@ -145,13 +183,16 @@ pub(super) fn own_problem(r#type: &Type, value: &Value) -> Option<String> {
 fn type_problem(
     r#type: &Type,
     value: &Value,
+    literal: Option<&str>,
     wanted: impl FnOnce() -> String,
-    place: &Place<'_>,
+    path: impl FnOnce() -> String,
     structure: &str,
 ) -> Option<String> {
     let fits = match (r#type, value) {
         (Type::String | Type::Bytes, Value::String(_)) | (Type::Boolean, Value::Bool(_)) => true,
-        (Type::Number, Value::Number(_)) => true,
+        (Type::Number, Value::Number(_)) => {
+            literal.is_none_or(|literal| literal.parse::<f64>().is_ok_and(f64::is_finite))
+        }
         (Type::Int32, Value::Number(number)) => is_int32(number),
         (Type::Int64, Value::Number(number)) => number.as_i64().is_some(),
         (Type::Quantity | Type::Time | Type::MicroTime | Type::IntOrString, _) => true,
@@ -160,11 +201,11 @@ fn type_problem(
     if fits {
         return None;
     }
-    let (found, wanted) = (found(r#type, value), wanted());
+    let (found, wanted) = (found(r#type, value, literal), wanted());
     Some(if structure.is_empty() {
         format!("json: cannot unmarshal {found} into Go value of type {wanted}")
     } else {
-        let path = place.without_indices();
+        let path = path();
         format!("json: cannot unmarshal {found} into Go struct field {structure}.{path} of type {wanted}")
     })
 }
@@ -174,17 +215,17 @@ fn is_int32(number: &serde_json::Number) -> bool {
 }
 
 /// What a decoder calls a value that is of a wrong type.
-fn found(wanted: &Type, value: &Value) -> String {
+fn found(wanted: &Type, value: &Value, literal: Option<&str>) -> String {
     match value {
-        Value::Number(number) if matches!(wanted, Type::Int32 | Type::Int64 | Type::IntOrString) => {
-            format!("number {number}")
+        Value::Number(number) if matches!(wanted, Type::Int32 | Type::Int64 | Type::Number) => {
+            format!("number {}", literal.map_or_else(|| number.to_string(), str::to_owned))
         }
         value => type_of(value).into(),
     }
 }
 
 /// The last part of a definition's name.
-fn short_name(definition: &str) -> &str {
+pub(super) fn short_name(definition: &str) -> &str {
     definition.rsplit('.').next().unwrap_or(definition)
 }
 

@@ -13,15 +13,21 @@ pub(super) enum Place<'a> {
 }
 
 impl Place<'_> {
-    /// The path as upstream's decoder writes it, without keys of maps and indices.
-    pub(super) fn without_indices(&self) -> String {
+    /// The path as upstream's decoder writes it, without keys of maps and indices, but with the structures that only
+    /// its types have.
+    pub(super) fn without_indices(&self, root: Schema<'_>) -> String {
         match self {
             Self::Root => String::new(),
             Self::Field(parent, name) => {
-                let parent = parent.without_indices();
-                if parent.is_empty() { (*name).to_owned() } else { format!("{parent}.{name}") }
+                let definition = parent.looked_up(root).0.and_then(Schema::definition);
+                let embedded = definition.and_then(|definition| listed(EMBEDDED, &definition.name, name));
+                [&*parent.without_indices(root), embedded.unwrap_or_default(), *name]
+                    .into_iter()
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join(".")
             }
-            Self::Key(parent, _) | Self::Item(parent, _) => parent.without_indices(),
+            Self::Key(parent, _) | Self::Item(parent, _) => parent.without_indices(root),
         }
     }
 
@@ -35,7 +41,7 @@ impl Place<'_> {
             Self::Root => (Some(root), None),
             Self::Field(parent, name) => {
                 let Some(schema) = parent.looked_up(root).0 else { return (None, None) };
-                (schema.field(name), schema.definition().and_then(|definition| named(&definition.name, name)))
+                (schema.field(name), schema.definition().and_then(|definition| listed(NAMED, &definition.name, name)))
             }
             Self::Key(parent, _) => {
                 let (schema, name) = parent.looked_up(root);
@@ -60,10 +66,15 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// The type of a field that has a name of its own, or of which parts have.
-fn named(definition: &str, field: &str) -> Option<&'static str> {
-    let mut lines = include_str!("../description/named.txt").lines();
-    let fields = lines.find_map(|line| line.strip_prefix(definition)?.strip_prefix(' '))?;
+/// The types of fields that have a name of their own, or of which parts have.
+const NAMED: &str = include_str!("../description/named.txt");
+
+/// The structures that fields stand in where upstream's types have one more than the API.
+const EMBEDDED: &str = include_str!("../description/embedded.txt");
+
+/// What a list says of a field.
+fn listed(list: &'static str, definition: &str, field: &str) -> Option<&'static str> {
+    let fields = list.lines().find_map(|line| line.strip_prefix(definition)?.strip_prefix(' '))?;
     fields.split(' ').find_map(|it| it.strip_prefix(field)?.strip_prefix('='))
 }
 

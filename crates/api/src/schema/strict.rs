@@ -6,6 +6,7 @@ use std::fmt;
 use portolan_base::go;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::decode;
 use crate::description::{Schema, Type};
 
 /// More problems than these are not told; as upstream.
@@ -20,7 +21,7 @@ pub fn strict_problems(body: &[u8], schema: Schema<'_>) -> Vec<String> {
     let mut path = String::new();
     let walk = Walk { schema, path: &mut path, problems: &mut problems };
     // Only the problems matter; the body itself was read and judged by others.
-    let _ = walk.deserialize(&mut serde_json::Deserializer::from_slice(body));
+    let _ = walk.deserialize(&mut serde_json::Deserializer::from_str(&decode::json_text(body)));
     problems.list
 }
 

@@ -89,7 +89,7 @@ fn says_what_is_wrong_in_upstreams_words() {
         "v1",
         "Service",
         expect![[
-            r#"Service in version "v1" cannot be handled as a Service: json: cannot unmarshal bool into Go value of type int32"#
+            r#"Service in version "v1" cannot be handled as a Service: json: cannot unmarshal bool into Go struct field ServicePort.spec.ports.targetPort of type int32"#
         ]],
     );
 }

@@ -1,25 +1,32 @@
 //! From the body of a request to an object of the expected kind.
 
 use http::header;
-use portolan_api::decode::{self, Decoded, Limits};
+use portolan_api::decode;
 use portolan_api::description::{GroupVersionKind, Schema};
-use portolan_api::{custom, field, protobuf, schema};
+use portolan_api::{custom, field, schema};
 use portolan_base::go;
 use serde_json::Value;
 
 use super::Call;
+use super::bodies::unrecognized;
 use super::kinds::{self, Expected, Misfit, Origin};
 use super::owner_references::{Noticed, drop_doubles};
 use crate::body::{self, Body};
 use crate::status::Status;
-
-const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
 /// An object as a client sent it, checked against the schema of its kind.
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) object: Value,
     pub(crate) warnings: Vec<String>,
+}
+
+/// A body in JSON.
+#[derive(Clone, Copy)]
+struct Json<'a> {
+    text: &'a [u8],
+    /// Whether a number in it is out of all range.
+    is_clipped: bool,
 }
 
 /// What happens to fields that the schema does not know.
@@ -49,6 +56,9 @@ impl Call<'_> {
         let mut object = decoded.value;
         if self.is_of_users(kind) {
             self.expect_own_version(&mut object, &bytes)?;
+            if decoded.is_clipped {
+                return Err(out_of_range(&object, &bytes, kind));
+            }
         } else {
             self.expect_sent(&mut object, kind, &bytes)?;
         }
@@ -56,7 +66,8 @@ impl Call<'_> {
         if self.server.auditor.is_some() {
             self.notes.came(&object);
         }
-        let mut warnings = self.check_body(&mut object, kind, decoded.duplicates, is_json.then_some(&bytes[..]))?;
+        let json = is_json.then_some(Json { text: &bytes, is_clipped: decoded.is_clipped });
+        let mut warnings = self.check_body(&mut object, kind, decoded.duplicates, json)?;
         warnings.extend(drop_doubles(&mut object, Noticed::AsSent));
         if let Some(why) = self.strategy.unreadable(&object).filter(|_| kind == self.kind()) {
             let GroupVersionKind { version, kind, .. } = kind;
@@ -83,21 +94,6 @@ impl Call<'_> {
         })
     }
 
-    /// Reads a body in the form that its type says. It should hold an object of the kind `expected`.
-    pub(crate) fn decoded(&self, bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
-        match self.content_type() {
-            "" | "application/json" => parse_as(bytes, false, expected),
-            "application/yaml" => parse_as(bytes, true, expected),
-            protobuf::MEDIA_TYPE if protobuf::knows(expected) => parse_protobuf(bytes, expected),
-            other => {
-                // Users' objects have no protobuf, but upstream names it nevertheless.
-                let named = protobuf::knows(expected) || self.is_of_users(expected);
-                let supported = if named { &MEDIA_TYPES[..] } else { &MEDIA_TYPES[..2] };
-                Err(Status::unsupported_media_type(other, supported))
-            }
-        }
-    }
-
     /// Holds an object against its schema; returns warnings, or refuses as `fieldValidation` says.
     pub(crate) fn check(
         &self,
@@ -114,10 +110,16 @@ impl Call<'_> {
         object: &mut Value,
         kind: GroupVersionKind<'_>,
         duplicates: Vec<String>,
-        json: Option<&[u8]>,
+        json: Option<Json<'_>>,
     ) -> Result<Vec<String>, Status> {
         let validation = self.field_validation()?;
-        let Some(findings) = self.findings(object, kind) else { return Ok(Vec::new()) };
+        let Some(mut findings) = self.findings(object, kind) else { return Ok(Vec::new()) };
+        if let (Some(json), Some(place), false) = (json, self.schema_of(kind), self.is_of_users(kind))
+            && (json.is_clipped || findings.wrong_type.is_some())
+            && let Some(problem) = schema::first_misfit(json.text, place)
+        {
+            findings.wrong_type = Some(problem);
+        }
         if let Some(refusal) = findings.refusal(kind) {
             return Err(Status::bad_request(refusal));
         }
@@ -127,7 +129,7 @@ impl Call<'_> {
         let is_fine = duplicates.is_empty() && unknown.is_empty();
         let problems = match (json, self.schema_of(kind)) {
             (Some(json), Some(place)) if !is_fine || is_custom => {
-                let mut problems = schema::strict_problems(json, place);
+                let mut problems = schema::strict_problems(json.text, place);
                 if is_custom {
                     // What a user defined is read in two steps upstream too: duplicates come first.
                     problems.retain(|problem| problem.starts_with("duplicate field "));
@@ -250,33 +252,15 @@ impl Call<'_> {
     }
 }
 
-/// Parses bytes that should be an object of this kind.
-fn parse_as(bytes: &[u8], yaml: bool, expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
-    let decoded = parsed(bytes, yaml).map_err(|error| match error {
-        decode::Error::TooLarge { limit } => Status::too_large(limit),
-        error @ decode::Error::Json(_) => {
-            unrecognized(bytes, expected, &format!("couldn't get version/kind; json parse error: {error}"))
-        }
-        error @ decode::Error::Yaml(_) => unrecognized(bytes, expected, &error.to_string()),
-    })?;
-    match kinds::unreadable(&decoded.value) {
-        None => Ok(decoded),
-        Some(problem) => Err(unrecognized(bytes, expected, &problem)),
-    }
-}
-
-fn parsed(bytes: &[u8], yaml: bool) -> Result<Decoded, decode::Error> {
-    let limits = Limits::default();
-    if yaml { decode::yaml(bytes, &limits) } else { decode::json(bytes, &limits) }
-}
-
-/// Parses bytes as protobuf.
-fn parse_protobuf(bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
-    let value = protobuf::decode(bytes, Some(expected), &Limits::default()).map_err(|error| match error {
-        protobuf::Error::TooLarge { limit } => Status::too_large(limit),
-        error => unrecognized(bytes, expected, &error.to_string()),
-    })?;
-    Ok(Decoded { value, duplicates: Vec::new() })
+/// Refuses an object of a user's kind in which a number is out of all range.
+fn out_of_range(object: &Value, bytes: &[u8], expected: GroupVersionKind<'_>) -> Status {
+    let GroupVersionKind { version, kind: expected, .. } = expected;
+    let kind = object["kind"].as_str().unwrap_or(expected);
+    let number = decode::number_out_of_range(bytes).unwrap_or_default();
+    Status::bad_request(format!(
+        "{kind} in version \"{version}\" cannot be handled as a {expected}: json: cannot unmarshal number {number} into \
+         Go value of type float64"
+    ))
 }
 
 pub(super) fn wrong_version(found: &str, expected: GroupVersionKind<'_>) -> Status {
@@ -284,24 +268,6 @@ pub(super) fn wrong_version(found: &str, expected: GroupVersionKind<'_>) -> Stat
     Status::bad_request(format!(
         "the API version in the data ({found}) does not match the expected API version ({expected})"
     ))
-}
-
-/// How much of a body a refusal shows.
-const SHOWN: usize = 30;
-
-/// 400 for a body that is nothing, with its beginning as upstream shows it.
-pub(super) fn unrecognized(bytes: &[u8], expected: GroupVersionKind<'_>, why: &str) -> Status {
-    let shown = &bytes[..bytes.len().min(SHOWN)];
-    let mut summary = match bytes.first() {
-        None => "<empty>".to_owned(),
-        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
-        Some(_) => shown.iter().map(|byte| format!("{byte:02x}")).collect(),
-    };
-    if bytes.len() > SHOWN {
-        summary.push_str(" ...");
-    }
-    let kind = expected.kind;
-    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({summary})"))
 }
 
 /// Checks that an object is of the kind that the URL speaks of; fills in what is missing.

@@ -13,7 +13,7 @@ use portolan_store::Entry;
 use serde_json::{Value, json};
 
 use super::write::{ATTEMPTS, Written};
-use super::{Call, habits, metadata};
+use super::{Call, habits, kinds, metadata};
 use crate::admission::{self, Attributes};
 use crate::body::{self, Body};
 use crate::request::{Info, Target, go_integer};
@@ -59,14 +59,21 @@ pub(crate) enum Deleted {
 impl DeleteOptions {
     /// Reads options, which may be in the body, the query or both (the query wins).
     pub(crate) fn read(call: &Call<'_>, bytes: &Bytes) -> Result<Self, Status> {
-        if bytes.iter().all(u8::is_ascii_whitespace) {
+        if bytes.is_empty() {
             return Self::from_value(call, &Value::Null);
         }
-        let body = call.decoded(bytes, KIND)?.value;
+        let body = call.decoded_options(bytes, KIND)?.value;
+        let text = |name: &str| body[name].as_str().unwrap_or_default();
+        if let Some(problem) = kinds::version_problem(text("apiVersion")) {
+            return Err(Status::bad_request(problem));
+        }
+        if !matches!(text("kind"), "" | "DeleteOptions") {
+            return Err(Status::bad_request(kinds::no_option(text("apiVersion"), text("kind"))));
+        }
         // Values of a wrong type would else count as absent, and what they guard would be deleted.
         let schema = builtin().definition("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
-        if let Some(refusal) = schema.and_then(|schema| schema::check_at(&body, schema).refusal(KIND)) {
-            return Err(Status::bad_request(refusal));
+        if let Some(problem) = schema.and_then(|schema| schema::check_at(&body, schema).wrong_type) {
+            return Err(Status::bad_request(problem));
         }
         Self::from_value(call, &body)
     }

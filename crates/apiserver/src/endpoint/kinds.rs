@@ -130,7 +130,8 @@ fn expect_same(
 /// The version of what upstream has in memory.
 const INTERNAL: &str = "__internal";
 
-fn not_registered(found: GroupVersionKind<'_>, of_group: &str) -> String {
+/// What is said of a kind that the part of upstream's server that serves `of_group` has no type for.
+pub(super) fn not_registered(found: GroupVersionKind<'_>, of_group: &str) -> String {
     let kind = go::quote(found.kind);
     let scheme = scheme(of_group);
     if found.version == INTERNAL {
@@ -140,6 +141,13 @@ fn not_registered(found: GroupVersionKind<'_>, of_group: &str) -> String {
         );
     }
     format!("no kind {kind} is registered for version {} in scheme {scheme}", go::quote(&found.api_version()))
+}
+
+/// What is said of options of another kind than those of a request.
+pub(super) fn no_option(api_version: &str, kind: &str) -> String {
+    let version = if api_version.is_empty() { "meta.k8s.io/v1" } else { api_version };
+    let scheme = "\"pkg/apis/meta/internalversion/scheme/register.go:27\"";
+    format!("no kind {} is registered for version {} in scheme {scheme}", go::quote(kind), go::quote(version))
 }
 
 /// Whether the part of upstream's server that serves `of_group` has a type for a kind.

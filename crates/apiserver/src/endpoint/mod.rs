@@ -1,6 +1,7 @@
 //! The one endpoint that serves every resource.
 
 mod aftermath;
+mod bodies;
 mod create;
 mod decode;
 mod delete;

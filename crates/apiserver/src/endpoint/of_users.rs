@@ -8,7 +8,8 @@ use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
 use serde_json::{Map, Value};
 
-use super::decode::{FieldValidation, unrecognized, wrong_version};
+use super::bodies::unrecognized;
+use super::decode::{FieldValidation, wrong_version};
 use super::{Call, kinds, metadata};
 use crate::status::Status;
 

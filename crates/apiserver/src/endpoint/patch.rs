@@ -40,7 +40,8 @@ pub(crate) struct Applied(Bytes);
 impl Applied {
     /// As it reads.
     pub(crate) fn decoded(&self) -> Result<Decoded, Status> {
-        decode::yaml(&self.0, &Limits::default()).map_err(|error| undecodable(&error, YAML))
+        let begin = format!("{YAML}{CONVERTING}");
+        decode::yaml(&self.0, &Limits::default()).map_err(|error| undecodable(&error, &begin))
     }
 }
 
@@ -61,6 +62,9 @@ enum Kind {
 
 /// How a refusal of an apply that cannot be read begins.
 const YAML: &str = "error decoding YAML: ";
+
+/// How what is said of YAML begins where it is a matter of YAML.
+const CONVERTING: &str = "error converting YAML to JSON: ";
 
 impl Kind {
     /// How a refusal of a patch that cannot be read begins.
@@ -98,7 +102,7 @@ impl Call<'_> {
         let bytes = body::read(body).await?;
         let Some(kind) = kind else { return Ok(Patch::Apply(Applied(bytes))) };
         let decoded = decode::json(&bytes, &Limits::default());
-        let Decoded { value: patch, duplicates } = decoded.map_err(|error| undecodable(&error, kind.refusal()))?;
+        let Decoded { value: patch, duplicates, .. } = decoded.map_err(|error| undecodable(&error, kind.refusal()))?;
         let patch = match patch {
             Value::Object(_) => patch,
             _ if kind == Kind::Json => patch,
@@ -261,7 +265,7 @@ impl Call<'_> {
         decoded: Decoded,
         live: Live,
     ) -> Result<Response<Body>, Status> {
-        let Decoded { value: applied, duplicates } = decoded;
+        let Decoded { value: applied, duplicates, .. } = decoded;
         if !live.exists && self.info.subresource.is_empty() {
             let info = Info { verb: "create", ..self.info.clone() };
             let uid = metadata::text(&applied, "uid");
@@ -330,10 +334,12 @@ impl Call<'_> {
         if duplicates.is_empty() {
             return Ok(Vec::new());
         }
-        let text = format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {}", duplicates.join("\n  "));
         match self.field_validation()? {
-            FieldValidation::Strict => Err(Status::bad_request(format!("error strict decoding patch: {text}"))),
-            FieldValidation::Warn => Ok(vec![text]),
+            FieldValidation::Strict => Err(Status::bad_request(format!(
+                "error strict decoding YAML: {CONVERTING}yaml: unmarshal errors:\n  {}",
+                duplicates.join("\n  ")
+            ))),
+            FieldValidation::Warn => Ok(duplicates),
             FieldValidation::Ignore => Ok(Vec::new()),
         }
     }
