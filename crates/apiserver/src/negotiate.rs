@@ -82,14 +82,19 @@ pub(crate) fn accepted(headers: &HeaderMap, query: &Query, answer: Answer) -> Re
     if clauses.is_empty() {
         return Ok(Accepted { view: View::Whole, format: Format::Json });
     }
-    for clause in clauses {
+    for clause in &clauses {
         if let Some(accepted) = clause.accepted(query, answer)? {
             return Ok(accepted);
         }
     }
+    // Upstream asks first what would do for a list, and then for its events.
+    let is_for_lists = |in_protobuf| {
+        let document = Answer::Document { in_protobuf };
+        clauses.iter().any(|clause| matches!(clause.accepted(query, document), Ok(Some(_))))
+    };
     Err(Status::not_acceptable(match answer {
-        Answer::Document { .. } | Answer::Reply { .. } => &DOCUMENTS,
-        Answer::Events { .. } => &EVENTS,
+        Answer::Events { in_protobuf } if is_for_lists(in_protobuf) => &EVENTS,
+        _ => &DOCUMENTS,
     }))
 }
 
@@ -265,7 +270,11 @@ fn include(query: &Query) -> Result<Include, Status> {
         "" | "Metadata" => Ok(Include::Metadata),
         "None" => Ok(Include::Nothing),
         "Object" => Ok(Include::Object),
-        other => Err(Status::bad_request(format!("unrecognized includeObject value: {}", go::quote(other)))),
+        other => Err(Status::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', \
+             'None', or empty",
+            go::quote(other)
+        ))),
     }
 }
 
@@ -332,19 +341,17 @@ mod tests {
 
     #[test]
     fn a_refusal_lists_what_there_is() {
+        let documents = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        let events = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
         let cases = [
-            (
-                Answer::Document { in_protobuf: false },
-                "application/json, application/yaml, application/vnd.kubernetes.protobuf",
-            ),
-            (
-                Answer::Events { in_protobuf: true },
-                "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch",
-            ),
+            (Answer::Document { in_protobuf: false }, "text/plain", documents),
+            (Answer::Events { in_protobuf: true }, "text/plain", documents),
+            (Answer::Events { in_protobuf: true }, "application/yaml", events),
+            (Answer::Events { in_protobuf: false }, "application/vnd.kubernetes.protobuf;as=Table", documents),
         ];
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, "text/plain".parse().expect("a header value"));
-        for (answer, list) in cases {
+        for (answer, accept, list) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().expect("a header value"));
             let refusal = accepted(&headers, &Query::default(), answer).expect_err("refused");
             assert_eq!(refusal.message(), format!("only the following media types are accepted: {list}"));
         }

@@ -207,10 +207,12 @@ impl Place<'_> {
         let (mut key, mut value) = (Cow::default(), None);
         let mut reader = Reader::new(bytes);
         while let Some((number, item)) = reader.next().map_err(unreadable(self.message.name))? {
-            match number {
-                1 => key = text(self.bytes(item)?),
-                2 => value = self.value(item, value)?,
-                _ => skip(self.message.name, item)?,
+            match (number, item) {
+                (1, Item::Bytes(bytes)) => key = text(bytes),
+                // Upstream takes whatever stands there for the length of the key, which is hardly ever that long.
+                (1, _) => return Err(unreadable(self.message.name)(Problem::Truncated)),
+                (2, item) => value = self.value(item, value)?,
+                (_, item) => skip(self.message.name, item)?,
             }
         }
         // A value that is left out is the zero of its type.

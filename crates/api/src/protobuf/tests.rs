@@ -122,7 +122,7 @@ fn values_are_written_as_in_json() {
 fn what_cannot_be_read_is_refused() {
     let too_long = [0x0a, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
     let negative = [0x0a, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
-    let cases: [(Vec<u8>, &str); 22] = [
+    let cases: [(Vec<u8>, &str); 23] = [
         (Vec::new(), "empty data"),
         (b"k8s\0".to_vec(), "empty body"),
         (b"{}".to_vec(), "does not appear to be a protobuf message, expected prefix [107 56 115 0]"),
@@ -136,6 +136,7 @@ fn what_cannot_be_read_is_refused() {
         (body("v1", "ConfigMap", b"\x22\x01"), "proto: wrong wireType = 2 for field Immutable"),
         (body("v1", "ConfigMap", bytes(1, bytes(8, b"\x0a\x01"))), "proto: wrong wireType = 2 for field Seconds"),
         (body("v1", "ConfigMap", bytes(1, b"\x42\x05")), "unexpected EOF"),
+        (body("v1", "ConfigMap", bytes(2, number(1, 1))), "unexpected EOF"),
         (body("v1", "ConfigMap", b"\x0c"), "proto: ConfigMap: wiretype end group for non-group"),
         (body("v1", "ConfigMap", b"\x00\x00"), "proto: ConfigMap: illegal tag 0 (wire type 0)"),
         (body("v1", "ConfigMap", b"\x7f"), "proto: illegal wireType 7"),

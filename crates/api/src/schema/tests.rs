@@ -379,6 +379,29 @@ fn empty_lists_and_maps_that_are_dropped_can_be_shown() {
 }
 
 #[test]
+fn the_first_misfit_is_that_of_the_body() {
+    let schema = builtin().schema(GroupVersionKind { group: "", version: "v1", kind: "Service" }).expect("known");
+    let cases = [
+        (
+            &br#"{"spec": {"type": 5, "clusterIP": []}, "kind": 1}"#[..],
+            "number into Go struct field ServiceSpec.spec.type",
+        ),
+        (br#"{"spec": {"ports": [{"port": 1e400}, {"port": "x"}]}}"#, "number 1e400 into Go struct field ServicePort"),
+        (br#"{"spec": {"ports": {}, "selector": {"a": 1}}}"#, "object into Go struct field ServiceSpec.spec.ports"),
+        (b"{\"spec\": {\"ports\": \"\xff\"}}", "string into Go struct field ServiceSpec.spec.ports"),
+        // Decoders of single types end the reading.
+        (br#"{"spec": {"type": 5, "ports": [{"targetPort": true}]}}"#, "bool into Go struct field ServicePort"),
+    ];
+    for (body, expected) in cases {
+        let told = first_misfit(body, schema).unwrap_or_default();
+        assert!(told.starts_with(&format!("json: cannot unmarshal {expected}")), "{told}");
+    }
+    for fine in [&br#"{"spec": {"ports": [{"port": 1, "targetPort": "x"}], "type": null}, "nope": 1e400}"#[..], b"{"] {
+        assert_eq!(first_misfit(fine, schema), None);
+    }
+}
+
+#[test]
 fn problems_of_a_body_come_in_its_order() {
     let schema =
         builtin().schema(GroupVersionKind { group: "apps", version: "v1", kind: "Deployment" }).expect("known");
