@@ -65,15 +65,29 @@ pub struct Decoded {
     /// One text per field that appeared twice: `duplicate field "spec.replicas"`, in YAML
     /// `line 3: key "replicas" already set in map`.
     pub duplicates: Vec<String>,
-    /// Whether a number was out of all range; in its place stands a very large one.
+    /// Whether a number was out of all range; in its place stands a very large one. See [`clipped_json()`].
     pub is_clipped: bool,
 }
 
 /// Reads a JSON body. As upstream does, it takes text that is not Unicode for the characters that replace it.
 ///
 /// # Errors
-/// The body is larger or deeper than the limits, or is not one JSON value.
+/// The body is larger or deeper than the limits, is not one JSON value, or a number in it is out of all range.
 pub fn json(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    let decoded = clipped_json(body, limits)?;
+    if decoded.is_clipped {
+        let number = number_out_of_range(body).unwrap_or_default();
+        return Err(Error::Json(format!("json: cannot unmarshal number {number} into Go value of type float64")));
+    }
+    Ok(decoded)
+}
+
+/// The same with a very large number in place of those that are out of all range, for those who look at the type that
+/// such a number should be of.
+///
+/// # Errors
+/// The body is larger or deeper than the limits, or is not one JSON value.
+pub fn clipped_json(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     check_size(body, limits)?;
     // Once for all of it is cheaper than for every text in it.
     let decoded = match std::str::from_utf8(body) {
@@ -303,7 +317,10 @@ mod tests {
         let decoded = json(b"{\"a\":\"\xff\\ud800\"}", &Limits::default()).expect("valid");
         assert_eq!(decoded.value, json!({"a": "\u{fffd}\u{fffd}"}));
         assert!(!decoded.is_clipped);
-        assert!(json(b"{\"a\":1e400}", &Limits::default()).expect("valid").is_clipped);
+        let huge = b"{\"a\":1e400}";
+        assert!(clipped_json(huge, &Limits::default()).expect("valid").is_clipped);
+        let refused = json(huge, &Limits::default()).expect_err("refused").to_string();
+        assert_eq!(refused, "json: cannot unmarshal number 1e400 into Go value of type float64");
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn parse_as(bytes: &[u8], yaml: bool) -> Result<Decoded, Unread> {
 
 fn parsed(bytes: &[u8], yaml: bool) -> Result<Decoded, decode::Error> {
     let limits = Limits::default();
-    if yaml { decode::yaml(bytes, &limits) } else { decode::json(bytes, &limits) }
+    if yaml { decode::yaml(bytes, &limits) } else { decode::clipped_json(bytes, &limits) }
 }
 
 /// Parses bytes as protobuf.
