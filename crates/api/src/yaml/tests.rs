@@ -11,7 +11,7 @@ fn what_is_written_reads_as_the_same() {
         ["<<", "1e999", "=", "0o8", "0b2", "0x", "1_0", "\u{feff}a", "a\u{85}", "\u{2028}\n", " a\n b", "12:30", "!a"];
     let object = json!({
         "a": ["1", 1, true, "true", null, "", "x: y", "a\nb\n"], "b": {"1": -0.5, "": {}}, "c": [], "d": texts,
-        "<<": {"k".repeat(130): [[]]}, "a\nb": {"c": "d"},
+        "e": {"k".repeat(130): [[]]}, "a\nb": {"c": "d"},
     });
     let decoded = decode::yaml(encode(&object).as_bytes(), &decode::Limits::default()).expect("reads");
     assert_eq!(decoded.value, object);
@@ -153,4 +153,39 @@ fn fields_are_in_their_natural_order() {
     let cycle: Map<String, Value> =
         (0..200).map(|it| (format!("{}{}", it % 23, if it % 2 == 0 { "x" } else { "0x" }), json!(it))).collect();
     assert_eq!(keys::sorted(&cycle).len(), cycle.len());
+}
+
+#[test]
+fn long_texts_go_on_in_the_next_line() {
+    let words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
+    let object = json!({
+        "plain": words, "single": format!("{words}: x"), "double": format!("\u{1}{words}"), "list": [words],
+        "unbroken": format!("{}  b c", "a".repeat(90)), "spaces": format!("\u{1}{}  b c", "a".repeat(90)),
+        "inside": {"it": words}, "lines": format!("{words}\n{words}"), (words): 1,
+    });
+    expect_test::expect![[r#"
+        double: "\x01one two three four five six seven eight nine ten eleven twelve thirteen
+          fourteen fifteen sixteen"
+        inside:
+          it: one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+            fifteen sixteen
+        lines: |-
+          one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+          one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+        list:
+        - one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+          fifteen sixteen
+        one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen: 1
+        plain: one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+          fifteen sixteen
+        single: 'one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+          fifteen sixteen: x'
+        spaces: "\x01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+          \ b c"
+        unbroken: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa  b
+          c
+    "#]]
+    .assert_eq(&encode(&object));
+    let decoded = decode::yaml(encode(&object).as_bytes(), &decode::Limits::default()).expect("reads");
+    assert_eq!(decoded.value, object);
 }

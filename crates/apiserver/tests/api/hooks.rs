@@ -449,7 +449,6 @@ async fn configurations_are_completed_and_checked() {
         lines,
         [
             "webhooks[0].name: Invalid value: \"short\": should be a domain with at least three segments separated by dots",
-            "webhooks[0].admissionReviewVersions: Invalid value: [\"v2\"]: must include at least one of v1, v1beta1",
             "webhooks[0].rules[0].operations: Invalid value: [\"*\",\"PATCH\"]: if '*' is present, must not specify other operations",
             "webhooks[0].rules[0].operations[1]: Unsupported value: \"PATCH\": supported values: \"*\", \"CONNECT\", \"CREATE\", \"DELETE\", \"UPDATE\"",
             "webhooks[0].rules[0].apiGroups: Required value",
@@ -459,6 +458,7 @@ async fn configurations_are_completed_and_checked() {
             "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
             "webhooks[0].clientConfig.url: Invalid value: \"user\": user information is not permitted in the URL",
             "webhooks[0].clientConfig.url: Invalid value: \"a=b\": query parameters are not permitted in the URL",
+            "webhooks[0].admissionReviewVersions: Invalid value: [\"v2\"]: must include at least one of v1, v1beta1",
         ]
     );
 }
