@@ -1,5 +1,7 @@
 //! Times as the API writes them (RFC 3339, UTC).
 
+pub mod layout;
+
 use portolan_base::Timestamp;
 
 /// `2026-01-02T03:04:05Z`, the form of almost every time in an object.
@@ -17,21 +19,10 @@ pub fn format_micro(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
-/// How Go's library describes the form of [`format()`].
-pub const LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
-
-/// How it describes that of [`format_micro()`].
-pub const MICRO_LAYOUT: &str = "2006-01-02T15:04:05.000000Z07:00";
-
-/// Why a text is no time, in the words of Go's library about such a layout.
-pub fn problem(text: &str, layout: &str) -> Option<String> {
-    let is_none = parse(text).is_none();
-    is_none.then(|| format!("parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\""))
-}
-
 /// Reads either form, in any zone.
 pub fn parse(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
+    // What clients write is as Go's library reads it, which is a little more.
+    text.parse().ok().or_else(|| layout::SECONDS.read(text).ok()?.parse().ok())
 }
 
 /// The seconds since 1970 of a text in the form that [`format()`] writes. `None` if it has another form, or is no

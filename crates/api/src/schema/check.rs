@@ -8,7 +8,7 @@ use super::prune;
 use crate::decode::type_of;
 use crate::description::{GroupVersionKind, Schema, Type, builtin};
 use crate::quantity::Quantity;
-use crate::time;
+use crate::time::layout;
 
 /// What does not fit the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -159,8 +159,8 @@ pub(super) fn own_problem(r#type: &Type, value: &Value) -> Option<String> {
         (Type::Quantity, Value::String(text)) => Quantity::parse(text).err().map(|error| error.to_string()),
         (Type::Quantity, value) => Quantity::parse(&value.to_string()).err().map(|error| error.to_string()),
         (Type::Time | Type::MicroTime, Value::String(text)) => {
-            let layout = if *r#type == Type::MicroTime { time::MICRO_LAYOUT } else { time::LAYOUT };
-            time::problem(text, layout)
+            let layout = if *r#type == Type::MicroTime { layout::MICROSECONDS } else { layout::SECONDS };
+            layout.problem(text)
         }
         (Type::IntOrString, Value::String(_)) => None,
         (Type::IntOrString, Value::Number(number)) if is_int32(number) => None,

@@ -64,7 +64,7 @@ impl Call<'_> {
         if format == Format::Protobuf {
             return self.list_in_protobuf(view, &metadata, &page.entries).await;
         }
-        let (head, tail) = self.frame_of(view, &metadata);
+        let (head, tail) = self.frame_of(view, &metadata, page.entries.is_empty());
         let named = self.resource.custom.is_some();
         let size = |entry: &Arc<Entry>| {
             let left_out = if named { 0 } else { storage::names_size(&entry.value) };
@@ -85,7 +85,7 @@ impl Call<'_> {
     }
 
     /// What stands before and behind the items.
-    fn frame_of(&self, view: View, metadata: &Value) -> (Bytes, Bytes) {
+    fn frame_of(&self, view: View, metadata: &Value, is_empty: bool) -> (Bytes, Bytes) {
         let (kind, api_version, items, columns) = match view {
             View::Whole => (self.resource.list_kind.clone().into_owned(), self.kind().api_version(), "items", None),
             View::Metadata { version, .. } => {
@@ -97,9 +97,15 @@ impl Call<'_> {
         };
         let (kind, api_version) = (json!(kind), json!(api_version));
         let columns = columns.map_or(String::new(), |columns| format!("\"columnDefinitions\":{columns},"));
-        let head =
-            format!("{{\"kind\":{kind},\"apiVersion\":{api_version},\"metadata\":{metadata},{columns}\"{items}\":[");
-        (head.into(), Bytes::from_static(b"]}\n"))
+        // Of metadata upstream makes no list before there is some.
+        let (begin, end) = match view {
+            View::Metadata { .. } if is_empty => ("", &b"null}\n"[..]),
+            _ => ("[", &b"]}\n"[..]),
+        };
+        let head = format!(
+            "{{\"kind\":{kind},\"apiVersion\":{api_version},\"metadata\":{metadata},{columns}\"{items}\":{begin}"
+        );
+        (head.into(), Bytes::from_static(end))
     }
 
     /// Selects the entries of one page.

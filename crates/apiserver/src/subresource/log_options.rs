@@ -3,7 +3,7 @@
 //! Source: `ValidatePodLogOptions` in `pkg/apis/core/validation` of Kubernetes.
 
 use portolan_api::field::{self, Path};
-use portolan_api::time;
+use portolan_api::time::layout;
 
 use crate::endpoint::Call;
 use crate::request::go_integer;
@@ -15,7 +15,7 @@ const POSITIVE: &str = "must be greater than 0";
 pub(super) fn check(call: &Call<'_>) -> Result<(), Status> {
     let since_time = call.query.get("sinceTime");
     if let Some(problem) =
-        Some(since_time).filter(|text| !text.is_empty()).and_then(|text| time::problem(text, time::LAYOUT))
+        Some(since_time).filter(|text| !text.is_empty()).and_then(|text| layout::SECONDS.problem(text))
     {
         return Err(Status::bad_request(problem));
     }

@@ -97,6 +97,15 @@ fn without_nothing(value: &mut Value) {
 }
 
 #[tokio::test]
+async fn metadata_of_nothing_is_no_list() {
+    let cluster = cluster().await;
+    let form = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    let (code, _, bytes) = fetch(&cluster, CONFIG_MAPS, form).await;
+    let list: Value = serde_json::from_slice(&bytes).expect("JSON");
+    assert_eq!((code, list.get("items")), (200, Some(&Value::Null)));
+}
+
+#[tokio::test]
 async fn metadata_is_answered_in_protobuf_for_every_kind() {
     let cluster = cluster().await;
     cluster.config_map("a", json!({"app": "web"})).await;

@@ -108,6 +108,13 @@ async fn every_refusal_says_why() {
         ("GET", "/api/v1/pods?fieldSelector=spec.unheard%3Dx", "", "", "400 field label not supported: spec.unheard"),
         (
             "GET",
+            "/apis/apps/v1/replicasets?fieldSelector=status.replicas%3D1",
+            "",
+            "",
+            "400 \"status.replicas\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+        ),
+        (
+            "GET",
             "/api/v1/pods?resourceVersion=x",
             "",
             "",

@@ -97,8 +97,12 @@ async fn an_event_is_one_object_in_both_groups() {
     assert_eq!(cluster.update(&format!("{CORE}/b"), &whole).await.text(), "200");
     let seen = cluster.get(&format!("{EVENTS}/b")).await;
     assert_eq!(shown(&seen, &["/series/count", "/note"]), "3 it runs");
-    // The same again writes nothing, from whichever side.
-    assert_eq!(cluster.update(&format!("{EVENTS}/b"), &seen.body).await.revision(), seen.revision());
+    // Who owned fields by way of the other group is forgotten, and then the same again writes nothing.
+    let forgotten = cluster.update(&format!("{EVENTS}/b"), &seen.body).await;
+    let managers = forgotten.body["metadata"]["managedFields"].as_array().into_iter().flatten();
+    assert_eq!(managers.filter(|manager| manager["apiVersion"] == "v1").count(), 0, "{forgotten:?}");
+    let again = cluster.update(&format!("{EVENTS}/b"), &forgotten.body).await;
+    assert_eq!(again.revision(), forgotten.revision());
 
     assert_eq!(cluster.delete(&format!("{EVENTS}/a"), Value::Null).await.code, 200);
     assert_eq!(cluster.get(&format!("{CORE}/a")).await.code, 404);
@@ -243,16 +247,22 @@ async fn owners_of_fields_are_known_across_versions() {
     let made = apply(&core, "me", "", mine.clone()).await;
     assert_eq!(made.text(), "201");
     assert_eq!(apply(&core, "me", "", mine).await.revision(), made.revision(), "nothing changed");
+    // The groups do not know each other's owners: only what cannot change is in the way.
     let theirs = json!({"metadata": {"name": "e"}, "action": "a", "note": "other"});
     let refused = apply(&new, "them", "", with(theirs, "events.k8s.io/v1", "Event")).await;
-    assert_eq!(refused.text(), "409 Apply failed with 1 conflict: conflict with \"me\": .message");
+    assert_eq!(
+        refused.text(),
+        "422 Event \"e\" is invalid: [message: Invalid value: \"other\": field is immutable, \
+         action: Invalid value: \"a\": field is immutable]"
+    );
     let theirs = json!({"metadata": {"name": "e", "labels": {"x": "y"}}});
     assert_eq!(apply(&new, "them", "", with(theirs, "events.k8s.io/v1", "Event")).await.text(), "200");
-    // I no longer want a message, and nobody else does.
+    // So what I no longer want stays: nobody knows that it was mine.
     let mut mine = with(core_event("e"), "v1", "Event");
     mine.as_object_mut().expect("an object").remove("message");
     let applied = apply(&core, "me", "", mine).await;
-    assert_eq!(shown(&applied, &["/message", "/metadata/labels/x"]), "null y");
+    assert_eq!(shown(&applied, &["/metadata/labels/x"]), "y");
+    assert!(applied.body["message"].is_string(), "{applied:?}");
 
     let metrics = json!([{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}]);
     let path = format!("{SECOND}/h");

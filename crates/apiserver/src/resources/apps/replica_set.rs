@@ -82,14 +82,6 @@ impl Strategy for ReplicaSet {
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         cells(object, print::label_selector(&object["spec"]["selector"]), now)
     }
-
-    fn selectable_fields(&self) -> &'static [&'static str] {
-        &["status.replicas"]
-    }
-
-    fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
-        (name == "status.replicas").then(|| integer(&object["status"]["replicas"]).to_string())
-    }
 }
 
 pub(crate) fn validate_status(status: &Value, errors: &mut Errors) {

@@ -49,6 +49,11 @@ impl Strategy for Node {
         if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
             canonical_quantities(status, "capacity");
             canonical_quantities(status, "allocatable");
+            // All that there is may be given away unless somebody says otherwise.
+            let capacity = status.get("capacity").filter(|capacity| capacity.is_object()).cloned();
+            if let (true, Some(capacity)) = (status.get("allocatable").is_none_or(Value::is_null), capacity) {
+                status.insert("allocatable".to_owned(), capacity);
+            }
         }
     }
 

@@ -50,6 +50,17 @@ fn what_is_not_there_is_not_what_is_empty() {
 #[test]
 fn defaults() {
     check_stored(
+        "nodes",
+        "{status: {capacity: {cpu: 1500m}}}",
+        expect![[r#"
+            status:
+              allocatable:
+                cpu: 1500m
+              capacity:
+                cpu: 1500m
+        "#]],
+    );
+    check_stored(
         "discovery.k8s.io/endpointslices",
         "{addressType: IPv4, endpoints: [{addresses: [10.0.0.1], hints: {forZones: [{}]}}]}",
         expect![[r#"

@@ -81,6 +81,8 @@ fn namespaces_nodes_and_volumes() {
         expect![[r#"
             status.capacity.a.b/c: Invalid value: "500m": must be an integer
             status.capacity.cpu: Invalid value: "-1": must be greater than or equal to 0
+            status.allocatable.a.b/c: Invalid value: "500m": must be an integer
+            status.allocatable.cpu: Invalid value: "-1": must be greater than or equal to 0
             status.addresses[1]: Duplicate value: {"Type":"Hostname","Address":"h"}"#]],
     );
     let claim = "{spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}";
