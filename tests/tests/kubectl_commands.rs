@@ -140,7 +140,10 @@ const REACHING: Steps = &[
     ("kubectl get --raw /api/v1/namespaces/default/services/web:front/proxy/", &["one web"]),
     ("kubectl get --raw /api/v1/namespaces/default/services/http:web:8080/proxy/", &["one web"]),
     ("kubectl exec web -c web -- busybox mkdir -p /www/folder", &[]),
-    ("! kubectl get --raw /api/v1/namespaces/default/services/web:nothing/proxy/", &["no service port"]),
+    (
+        "! kubectl get --raw /api/v1/namespaces/default/services/web:nothing/proxy/",
+        &["no endpoints available for service \"web:nothing\""],
+    ),
     ("! kubectl get --raw /api/v1/namespaces/default/pods/web:81/proxy/", &["error trying to reach service: dial tcp"]),
     ("! kubectl get --raw /api/v1/namespaces/default/pods/web:80/proxy/missing", &["NotFound"]),
     (

@@ -121,6 +121,7 @@ impl Asked<'_> {
     fn result_size(&self) -> Option<Estimate> {
         let first = *self.sizes.first()?;
         let second = self.sizes.get(1).copied();
+        let first_type = &self.call.arguments.first()?.ty;
         Some(match (self.call.function, second) {
             ("_+_", Some(second)) => first.plus(second),
             // As upstream, which does not look at what is in the lists, nor at how many survive.
@@ -133,11 +134,13 @@ impl Asked<'_> {
             }
             ("lowerAscii" | "upperAscii" | "dyn" | "reverse" | "url", _) => first,
             ("trim" | "substring" | "find", _) => Estimate { min: 0, max: first.max },
-            // A byte becomes a character at most, a character four bytes.
-            ("bytes", None) if first != Estimate::exactly(1) => {
+            // A character becomes four bytes at most, a byte a character. How long other values are as texts is not asked.
+            ("bytes", None) if matches!(first_type, Type::String | Type::Dyn) => {
                 Estimate { min: first.min, max: first.max.saturating_mul(4) }
             }
-            ("string", None) if first != Estimate::exactly(1) => first,
+            ("string", None) if matches!(first_type, Type::Bytes | Type::Dyn) => {
+                Estimate { min: first.min / 4, max: first.max }
+            }
             ("strings.quote", _) => first.plus(first).plus(Estimate::exactly(2)),
             // At worst every character is a part.
             ("split" | "findAll", _) => Estimate { min: 0, max: self.number(2).unwrap_or(first.max) },

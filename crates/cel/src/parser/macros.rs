@@ -8,7 +8,7 @@ use crate::lexer::Problem;
 pub(super) fn expand(at: u32, target: Option<Expr>, function: String, mut arguments: Vec<Expr>) -> Parsed<Expr> {
     let Some(target) = target else {
         if function == "has" && arguments.len() == 1 {
-            return has(arguments.remove(0));
+            return has(at, arguments.remove(0));
         }
         return Ok(Expr::new(at, Kind::Call { target: None, function, arguments }));
     };
@@ -75,10 +75,11 @@ fn shape(function: &str, arguments: usize) -> Option<Shape> {
     }
 }
 
-fn has(argument: Expr) -> Parsed<Expr> {
+/// What is wrong with the field is told of the call, which stands for it.
+fn has(at: u32, argument: Expr) -> Parsed<Expr> {
     match argument.kind {
         Kind::Select { operand, field, access: Access::Value } => {
-            Ok(Expr { kind: Kind::Select { operand, field, access: Access::Presence }, ..argument })
+            Ok(Expr { at, kind: Kind::Select { operand, field, access: Access::Presence }, ..argument })
         }
         _ => Err(Problem::at(argument.at, "invalid argument to has() macro")),
     }

@@ -7,6 +7,7 @@ use crate::{Environment, Schema, Type};
 fn problems_are_shown_with_their_place() {
     let cases = [
         ("x.y == 1", "ERROR: <input>:1:1: undeclared reference to 'x' (in container '')\n | x.y == 1\n | ^"),
+        ("has(self.spec.foo)", "ERROR: <input>:1:4: undefined field 'foo'\n | has(self.spec.foo)\n | ...^"),
         ("self.spec.foo", "ERROR: <input>:1:10: undefined field 'foo'\n | self.spec.foo\n | .........^"),
         ("true &&\n  foo", "ERROR: <input>:2:3: undeclared reference to 'foo' (in container '')\n |   foo\n | ..^"),
         (

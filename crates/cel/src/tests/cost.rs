@@ -56,6 +56,8 @@ fn estimates_follow_the_bounds_of_schemas() {
         ("true", 0, 0),
         ("self.spec.replicas > 1", 4, 4),
         ("has(self.spec.name)", 2, 2),
+        // How long a number is as a text is not known.
+        ("string(self.spec.replicas) + 'x' == 'y'", 6, 1_844_674_407_370_955_269),
         // At most ten characters of at most four bytes.
         ("self.spec.name == 'abc'", 3, 4),
         ("self.spec.name.startsWith('abc')", 4, 4),

@@ -18,17 +18,13 @@ pub(crate) fn problems(schema: &Value, path: &Path, compilable: &Compilable) -> 
     if *compilable != Compilable::Nowhere {
         unreachable_rules(schema, &node, path, compilable, &mut errors);
         if let Some(place) = Place::new(schema, &node, Root::Yes) {
-            check(&place, &node, path, None, compilable, &mut errors);
             estimate(&place, &node, schema, path, Some(1), &mut costs);
             costs.retain(|cost| compilable.contains(&cost.of));
+            let expensive: Vec<&Cost> = costs.iter().filter(|cost| cost.most > RULE_ESTIMATE_LIMIT).collect();
+            check(&place, &node, path, None, &Known { compilable, expensive: &expensive }, &mut errors);
         }
     }
     let total = costs.iter().fold(0_u64, |total, cost| total.saturating_add(cost.most));
-    for Cost { path, what, most, .. } in &costs {
-        if *most > RULE_ESTIMATE_LIMIT {
-            errors.push(Error::forbidden(path, over(&format!("estimated {what} cost"), *most, RULE_ESTIMATE_LIMIT)));
-        }
-    }
     if total > RESOURCE_ESTIMATE_LIMIT {
         // What is less than a hundredth of the limit is not worth a word.
         costs.retain(|cost| cost.most >= RESOURCE_ESTIMATE_LIMIT / 100);
@@ -155,25 +151,35 @@ fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Opti
     }
 }
 
-fn check(
-    place: &Place,
-    node: &Node,
-    path: &Path,
-    lost: Option<&Path>,
-    compilable: &Compilable,
-    errors: &mut Vec<Error>,
-) {
-    let rules = if compilable.contains(path) { &place.rules[..] } else { &[] };
+/// What is known of rules before they are looked at one by one.
+struct Known<'a> {
+    compilable: &'a Compilable,
+    /// Those that cost more than one may.
+    expensive: &'a [&'a Cost],
+}
+
+impl Known<'_> {
+    fn report_cost(&self, path: &Path, errors: &mut Vec<Error>) {
+        let Some(cost) = self.expensive.iter().find(|cost| cost.path.to_string() == path.to_string()) else { return };
+        let text = over(&format!("estimated {} cost", cost.what), cost.most, RULE_ESTIMATE_LIMIT);
+        errors.push(Error::forbidden(path, text));
+    }
+}
+
+fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, known: &Known<'_>, errors: &mut Vec<Error>) {
+    let rules = if known.compilable.contains(path) { &place.rules[..] } else { &[] };
     for (index, compiled) in rules.iter().enumerate() {
         let here = path.child("x-kubernetes-validations").index(index);
         let wrong =
             |name: &str, problem: &str| Error::invalid(&here.child(name), Shown::Text(shown(&compiled.rule)), problem);
+        known.report_cost(&here.child("rule"), errors);
         if let Err(problem) = &compiled.program {
             errors.push(wrong("rule", problem));
         }
         if let Some(Err(problem)) = &compiled.message {
             errors.push(wrong("messageExpression", problem));
         }
+        known.report_cost(&here.child("messageExpression"), errors);
         match lost {
             Some(lost) if compiled.uses_old => {
                 let detail =
@@ -190,15 +196,15 @@ fn check(
     let inside = if node.map_type == "atomic" { lost.or(Some(path)) } else { lost };
     for (name, inner) in &place.properties {
         if let Some(node) = node.properties.get(name) {
-            check(inner, node, &path.child("properties").key(name), inside, compilable, errors);
+            check(inner, node, &path.child("properties").key(name), inside, known, errors);
         }
     }
     if let (Some(inner), Some(items)) = (&place.items, &node.items) {
         let lost = lost.or((node.list_type != "map").then_some(path));
-        check(inner, items, &path.child("items"), lost, compilable, errors);
+        check(inner, items, &path.child("items"), lost, known, errors);
     }
     if let (Some(inner), Some(Additional::Schema(node))) = (&place.values, &node.additional) {
-        check(inner, node, &path.child("additionalProperties"), lost, compilable, errors);
+        check(inner, node, &path.child("additionalProperties"), lost, known, errors);
     }
 }
 
