@@ -1,5 +1,6 @@
 //! Values in the form that upstream's messages have.
 
+use portolan_base::go;
 use serde_json::Value;
 
 /// A value as Go prints it: `map[image:nginx ports:[80 443]]`.
@@ -14,6 +15,39 @@ pub fn go_text(value: &Value) -> String {
         Value::Null => "<nil>".into(),
         Value::Number(number) if !number.is_i64() => float(number.as_f64().unwrap_or_default()),
         other => other.to_string(),
+    }
+}
+
+/// What the keys of a map may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    Texts,
+    /// Those that read as a number are one.
+    Anything,
+}
+
+/// A value as Go's sources would have it: `map[string]interface {}{"image":"nginx"}`.
+pub(crate) fn go_syntax(value: &Value, keys: Keys) -> String {
+    let inside = |value: &Value| match value {
+        Value::Null => "interface {}(nil)".into(),
+        other => go_syntax(other, keys),
+    };
+    match value {
+        Value::Object(fields) => {
+            let r#type = if keys == Keys::Texts { "string" } else { "interface {}" };
+            let key = |name: &str| match name.parse::<i64>() {
+                Ok(number) if keys == Keys::Anything => number.to_string(),
+                _ => go::quote(name),
+            };
+            let fields: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{}:{}", key(name), inside(value))).collect();
+            format!("map[{type}]interface {{}}{{{}}}", fields.join(", "))
+        }
+        Value::Array(items) => {
+            format!("[]interface {{}}{{{}}}", items.iter().map(inside).collect::<Vec<_>>().join(", "))
+        }
+        Value::String(text) => go::quote(text),
+        other => go_text(other),
     }
 }
 
@@ -54,5 +88,10 @@ mod tests {
         let numbers = json!([2.0, 2.5, 1e19, 1234567.5, 0.0001, 0.00001, 123456.0, u64::MAX, -7]);
         let shown = "[2 2.5 1e+19 1.2345675e+06 0.0001 1e-05 123456 1.8446744073709552e+19 -7]";
         assert_eq!(go_text(&numbers), shown);
+        let syntax = r#"map[string]interface {}{"image":"nginx", "none":interface {}(nil), "on":true, "ports":[]interface {}{80, 443}}"#;
+        assert_eq!(go_syntax(&value, Keys::Texts), syntax);
+        let keyed = json!({"1": "a", "b": null});
+        let syntax = r#"map[interface {}]interface {}{1:"a", "b":interface {}(nil)}"#;
+        assert_eq!(go_syntax(&keyed, Keys::Anything), syntax);
     }
 }

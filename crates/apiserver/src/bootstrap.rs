@@ -216,9 +216,7 @@ async fn own_range(server: &Server) -> Result<(), Error> {
 async fn range_is_ready(server: &Server, mut range: Value, cidrs: &Value) -> Result<(), Error> {
     let what = name_of(&range);
     let query = Query::parse(&format!("fieldManager={RANGE_CONTROLLER}&force=true"));
-    let mut own = Own::about(&range, "patch", SERVER, query)?;
-    own.info.subresource = "status".to_owned();
-    own.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(APPLY_PATCH));
+    let own = Own::about(&range, "patch", SERVER, query)?.of_status().applying();
     let call = own.call(server);
     let stored = match call.entry(&own.info.name).await {
         Ok(entry) => storage::decode(&entry).map_err(|status| failed(&what, &status))?,
@@ -363,6 +361,18 @@ impl Own {
         headers.insert(header::USER_AGENT, HeaderValue::from_static(manager));
         let user = User::new("system:apiserver", [policy::MASTERS]);
         Ok(Self { resource, info, query, headers, user, notes: Notes::default() })
+    }
+
+    /// About its status alone.
+    pub(crate) fn of_status(mut self) -> Self {
+        self.info.subresource = "status".to_owned();
+        self
+    }
+
+    /// With a body that is to be applied.
+    pub(crate) fn applying(mut self) -> Self {
+        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(APPLY_PATCH));
+        self
     }
 
     pub(crate) fn call<'a>(&'a self, server: &'a Server) -> Call<'a> {

@@ -52,8 +52,13 @@ pub trait Strategy: Send + Sync {
         keep_other_half(new, old, context.subresource == "status");
     }
 
-    /// What is wrong with a new object.
+    /// What is wrong with an object, new or changed.
     fn validate(&self, _object: &Value, _context: &Context) -> Vec<field::Error> {
+        Vec::new()
+    }
+
+    /// What is wrong with a new object, beyond [`Strategy::validate`]: what old ones may go on with.
+    fn validate_create(&self, _object: &Value, _context: &Context) -> Vec<field::Error> {
         Vec::new()
     }
 

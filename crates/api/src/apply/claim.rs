@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 
-use portolan_base::go;
 use serde_json::{Map, Value};
 
 use super::fields::{Element, FieldSet, readable};
 use super::manifest::Scalar;
 use super::shape::{self, Item, Parts, Place};
 use crate::description::{Schema, Type};
-use crate::go_text::{go_text, go_type};
+use crate::go_text::{Keys, go_syntax, go_text, go_type};
 use crate::schema::is_canonical;
 
 /// The paths that applying `value` claims.
@@ -171,7 +170,7 @@ fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
     let got = match (r#type, value) {
         (Type::Int32 | Type::Int64 | Type::Number, value) => go_type(value).to_owned(),
         (Type::String | Type::Bytes | Type::Time | Type::MicroTime, value) => {
-            format!("&value.valueUnstructured{{Value:{}}}", go_syntax(value))
+            format!("&value.valueUnstructured{{Value:{}}}", go_syntax(value, Keys::Texts))
         }
         (_, value) => printed(value),
     };
@@ -193,18 +192,4 @@ pub(super) fn wanted_instead(r#type: &Type, value: &Scalar<'_>) -> Option<&'stat
 /// A value as upstream's messages print it: in the structure that holds it.
 fn printed(value: &Value) -> String {
     format!("&{{{}}}", go_text(value))
-}
-
-/// A value as a program would say it.
-fn go_syntax(value: &Value) -> String {
-    let all = |items: Vec<String>| items.join(", ");
-    match value {
-        Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| format!("{}:{}", go::quote(name), go_syntax(value)));
-            format!("map[string]interface {{}}{{{}}}", all(fields.collect()))
-        }
-        Value::Array(items) => format!("[]interface {{}}{{{}}}", all(items.iter().map(go_syntax).collect())),
-        Value::String(text) => go::quote(text),
-        other => go_text(other),
-    }
 }

@@ -8,12 +8,12 @@ use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portolan_base::go;
 use serde_json::{Map, Value};
 
 use self::nodes::{Document, Form};
 use self::scalar::Scalar;
 use super::{Decoded, Error, Limits};
+use crate::go_text::{Keys, go_syntax};
 
 /// The tag of bytes in base64.
 const BINARY: &str = "tag:yaml.org,2002:binary";
@@ -44,6 +44,14 @@ struct Reader<'a> {
     followed: Vec<usize>,
 }
 
+/// What was read of a mapping.
+#[derive(Default)]
+struct Fields {
+    read: Map<String, Value>,
+    /// Its keys, of which a number is another one than the text of it.
+    keys: HashSet<String>,
+}
+
 impl Reader<'_> {
     fn value(&mut self, index: usize, depth: usize) -> Result<Value, Error> {
         self.count()?;
@@ -55,37 +63,31 @@ impl Reader<'_> {
                 items.iter().map(|item| self.value(*item, depth)).collect::<Result<_, _>>().map(Value::Array)
             }
             Form::Mapping(_) => {
-                let mut fields = Map::new();
-                self.mapping(index, &mut fields, &mut HashSet::new(), depth)?;
-                Ok(Value::Object(fields))
+                let mut fields = Fields::default();
+                self.mapping(index, &mut fields, depth)?;
+                Ok(Value::Object(fields.read))
             }
         }
     }
 
-    /// Reads a mapping into another one, of whose keys `known` are there already.
-    fn mapping(
-        &mut self,
-        index: usize,
-        into: &mut Map<String, Value>,
-        known: &mut HashSet<String>,
-        depth: usize,
-    ) -> Result<(), Error> {
+    /// Reads a mapping behind what was read of it.
+    fn mapping(&mut self, index: usize, fields: &mut Fields, depth: usize) -> Result<(), Error> {
         let depth = depth.checked_sub(1).ok_or(Error::TooDeep)?;
         let Form::Mapping(children) = &self.nodes[index].form else { return Ok(()) };
         for pair in children.chunks_exact(2) {
             let [key, value] = [pair[0], pair[1]];
             if self.is_merge(key) {
-                self.merge(value, into, known, depth)?;
+                self.merge(value, fields, depth)?;
                 continue;
             }
             let key = self.key(key, depth)?;
             let line = self.nodes[value].line + 1;
             let value = self.value(value, depth)?;
-            if !known.insert(key.shown()) {
+            if !fields.keys.insert(key.shown()) {
                 self.duplicates.push(format!("line {line}: key {} already set in map", key.shown()));
             }
             let name = key.into_key(&value).map_err(Error::Yaml)?;
-            into.insert(name, value);
+            fields.read.insert(name, value);
         }
         Ok(())
     }
@@ -98,7 +100,7 @@ impl Reader<'_> {
             Form::Alias { name, of } => self.follow(index, name, |reader| reader.key(*of, depth)),
             Form::Sequence(_) | Form::Mapping(_) => {
                 let value = self.value(index, depth)?;
-                Err(Error::Yaml(format!("yaml: invalid map key: {}", source(&value))))
+                Err(Error::Yaml(format!("yaml: invalid map key: {}", go_syntax(&value, Keys::Anything))))
             }
         }
     }
@@ -108,13 +110,7 @@ impl Reader<'_> {
             if value == "<<" && (*is_plain || tag == MERGE))
     }
 
-    fn merge(
-        &mut self,
-        index: usize,
-        into: &mut Map<String, Value>,
-        known: &mut HashSet<String>,
-        depth: usize,
-    ) -> Result<(), Error> {
+    fn merge(&mut self, index: usize, fields: &mut Fields, depth: usize) -> Result<(), Error> {
         let parts = match &self.nodes[index].form {
             Form::Sequence(items) => &items[..],
             _ => &[index],
@@ -123,9 +119,9 @@ impl Reader<'_> {
         for part in parts.iter().rev() {
             self.count()?;
             match &self.nodes[*part].form {
-                Form::Mapping(_) => self.mapping(*part, into, known, depth)?,
+                Form::Mapping(_) => self.mapping(*part, fields, depth)?,
                 Form::Alias { name, of } if matches!(self.nodes[*of].form, Form::Mapping(_)) => {
-                    self.follow(*part, name, |reader| reader.mapping(*of, into, known, depth))?;
+                    self.follow(*part, name, |reader| reader.mapping(*of, fields, depth))?;
                 }
                 _ => {
                     let why = "yaml: map merge requires map or sequence of maps as the value";
@@ -175,24 +171,6 @@ fn scalar(value: &str, tag: &str, is_plain: bool) -> Result<Scalar, Error> {
         return Ok(Scalar::Text(String::from_utf8_lossy(&bytes).into_owned()));
     }
     Scalar::resolve(tag, value).map_err(Error::Yaml)
-}
-
-/// A value as Go's sources would have it.
-fn source(value: &Value) -> String {
-    match value {
-        Value::Array(items) => {
-            format!("[]interface {{}}{{{}}}", items.iter().map(source).collect::<Vec<_>>().join(", "))
-        }
-        Value::Object(fields) => {
-            let key = |name: &str| name.parse::<i64>().map_or_else(|_| go::quote(name), |number| number.to_string());
-            let fields: Vec<String> =
-                fields.iter().map(|(name, value)| format!("{}:{}", key(name), source(value))).collect();
-            format!("map[interface {{}}]interface {{}}{{{}}}", fields.join(", "))
-        }
-        Value::String(text) => go::quote(text),
-        Value::Null => "interface {}(nil)".into(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -159,12 +159,8 @@ fn unknown_directive(changes: &Map<String, Value>) -> Error {
 
 fn expected_list(found: &Value) -> Error {
     let found = match found {
-        Value::Object(_) => "map[string]interface {}",
-        Value::String(_) => "string",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::Bool(_) => "bool",
         Value::Null | Value::Array(_) => "%!s(<nil>)",
+        other => go_type(other),
     };
     Error::Unexpected(format!("expected a []interface {{}}, but received a {found}"))
 }

@@ -224,7 +224,6 @@ fn charge(
 /// Records that the server itself wrote the status of a quota.
 fn own_status(server: &Server, old: &Value, new: &mut Value) -> Result<(), Status> {
     let own = Own::about(old, "update", SERVER, Query::default());
-    let mut own = own.map_err(|error| Status::internal(error.to_string()))?;
-    own.info.subresource = "status".to_owned();
+    let own = own.map_err(|error| Status::internal(error.to_string()))?.of_status();
     own.call(server).track(Some(old), new)
 }

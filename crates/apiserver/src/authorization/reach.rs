@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::followed::View;
+use crate::resources::core::pod::MIRROR;
 
 /// Keys of all pods.
 pub(super) const PREFIX: &str = "/registry/core/pods/";
@@ -185,9 +186,6 @@ impl View for Reach {
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
-
-/// Says of a pod that its node made it.
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 impl Pod {
     /// Shows everything that a pod refers to.

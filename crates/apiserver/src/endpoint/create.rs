@@ -126,6 +126,7 @@ impl Call<'_> {
         let check = |object: &Value| {
             let mut errors = metadata::check_new(object, self.strategy.name_rule());
             errors.extend(self.strategy.validate(object, context));
+            errors.extend(self.strategy.validate_create(object, context));
             errors
         };
         errors.extend(self.worded_as_it_came(check(object), object, check));

@@ -26,10 +26,7 @@ pub(crate) fn settle<'s>(server: &'s Server, name: &str) -> Pin<Box<dyn Future<O
     Box::pin(async move {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let outcome = match Own::about(&object, "update", SERVER, Query::default()) {
-            Ok(mut own) => {
-                own.info.subresource = "status".to_owned();
-                own.settle(server).await
-            }
+            Ok(own) => own.of_status().settle(server).await,
             Err(error) => Err(Status::internal(error.to_string())),
         };
         match outcome {

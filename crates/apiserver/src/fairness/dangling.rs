@@ -2,7 +2,6 @@
 //!
 //! Source: `k8s.io/apiserver/pkg/util/flowcontrol/apf_controller.go`.
 
-use http::{HeaderValue, header};
 use portolan_api::time;
 use portolan_base::go;
 use serde_json::json;
@@ -10,7 +9,6 @@ use serde_json::json;
 use super::Fairness;
 use crate::body::full;
 use crate::bootstrap::Own;
-use crate::endpoint::APPLY_PATCH;
 use crate::request::Query;
 use crate::resources::json::items;
 use crate::server::Server;
@@ -77,9 +75,8 @@ async fn apply(server: &Server, name: &str, condition: &Condition) -> Result<(),
         "apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": name},
     });
     let query = Query::parse(&format!("fieldManager={CONSUMER}&force=true"));
-    let mut own = Own::about(&object, "patch", CONSUMER, query).map_err(|error| error.to_string())?;
-    own.info.subresource = "status".to_owned();
-    own.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(APPLY_PATCH));
+    let own = Own::about(&object, "patch", CONSUMER, query).map_err(|error| error.to_string())?;
+    let own = own.of_status().applying();
     let call = own.call(server);
     if call.entry(name).await.is_err() {
         // It was deleted just now: to apply would make it anew.

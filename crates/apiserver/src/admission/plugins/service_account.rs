@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::push;
 use crate::admission::{Attributes, Operation};
 use crate::authorization::{Kind, referred_kinds};
+use crate::resources::core::pod::MIRROR;
 use crate::status::Status;
 use crate::storage;
 
@@ -14,8 +15,6 @@ const TOKEN_DIRECTORY: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// An hour, and seven seconds by which upstream tells these tokens from others.
 const TOKEN_SECONDS: i64 = 3607;
-
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Annotation of an account whose pods may use no secrets but its own.
 const ONLY_MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";

@@ -14,6 +14,9 @@ use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, set, spec, text};
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
+/// The annotation that says which file of a node a pod is an image of.
+pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// The strategy of pods.
 pub(crate) struct Pod;
 

@@ -4,12 +4,11 @@ use portolan_api::field::{self, Shown};
 use portolan_api::{quota, validation};
 use serde_json::{Map, Value, json};
 
+use super::pod::MIRROR;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{copy, entries, is_set, items, same, text};
 use crate::resources::shown;
 
-/// Says which file of a node a pod is an image of.
-const MIRROR: &str = "kubernetes.io/config.mirror";
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 /// Keeps of an update what the subresource `ephemeralcontainers` or `resize` can write.

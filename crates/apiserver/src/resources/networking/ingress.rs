@@ -58,7 +58,36 @@ impl Strategy for Ingress {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let mut errors = validate_spec(object);
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        let rules = items(&spec["rules"]);
+        if rules.is_empty() && spec["defaultBackend"].is_null() {
+            errors.invalid(&at, Value::Null, "either `defaultBackend` or `rules` must be specified");
+        }
+        if !spec["defaultBackend"].is_null() {
+            validate_backend(&spec["defaultBackend"], &at.child("defaultBackend"), &mut errors);
+        }
+        if let Some(class) = spec["ingressClassName"].as_str() {
+            errors.obeys(&at.child("ingressClassName"), class, validation::is_dns1123_subdomain);
+        }
+        let list = at.child("tls");
+        for (index, tls) in items(&spec["tls"]).iter().enumerate() {
+            let at = list.index(index);
+            let hosts = at.child("hosts");
+            for (index, host) in items(&tls["hosts"]).iter().enumerate() {
+                errors.obeys(&hosts.index(index), text(host), host_rule(text(host)));
+            }
+            let secret = at.child("secretName");
+            errors.obeys_if_set(&secret, &tls["secretName"], validation::is_dns1123_subdomain);
+        }
+        let list = at.child("rules");
+        for (index, rule) in rules.iter().enumerate() {
+            validate_rule(rule, &list.index(index), &mut errors);
+        }
+        errors.0
+    }
+
+    fn validate_create(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
         let (old_way, new_way) =
             (&object["metadata"]["annotations"][CLASS_ANNOTATION], &object["spec"]["ingressClassName"]);
         if !old_way.is_null() && !new_way.is_null() && old_way != new_way {
@@ -66,18 +95,6 @@ impl Strategy for Ingress {
             errors.invalid(&At::root("annotations").child(CLASS_ANNOTATION), old_way.clone(), detail);
         }
         errors.0
-    }
-
-    fn validate_changed(
-        &self,
-        new: &Value,
-        old: &Value,
-        context: &Context,
-        _warnings: &mut Vec<String>,
-    ) -> Vec<field::Error> {
-        let mut errors = validate_spec(new).0;
-        errors.extend(self.validate_update(new, old, context));
-        errors
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
@@ -122,36 +139,6 @@ impl Strategy for Ingress {
 
 fn host_rule(host: &str) -> crate::resources::checks::Rule {
     if host.contains('*') { validation::is_wildcard_dns1123_subdomain } else { validation::is_dns1123_subdomain }
-}
-
-/// What is wrong with an ingress, new or changed.
-fn validate_spec(object: &Value) -> Errors {
-    let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-    let rules = items(&spec["rules"]);
-    if rules.is_empty() && spec["defaultBackend"].is_null() {
-        errors.invalid(&at, Value::Null, "either `defaultBackend` or `rules` must be specified");
-    }
-    if !spec["defaultBackend"].is_null() {
-        validate_backend(&spec["defaultBackend"], &at.child("defaultBackend"), &mut errors);
-    }
-    if let Some(class) = spec["ingressClassName"].as_str() {
-        errors.obeys(&at.child("ingressClassName"), class, validation::is_dns1123_subdomain);
-    }
-    let list = at.child("tls");
-    for (index, tls) in items(&spec["tls"]).iter().enumerate() {
-        let at = list.index(index);
-        let hosts = at.child("hosts");
-        for (index, host) in items(&tls["hosts"]).iter().enumerate() {
-            errors.obeys(&hosts.index(index), text(host), host_rule(text(host)));
-        }
-        let secret = at.child("secretName");
-        errors.obeys_if_set(&secret, &tls["secretName"], validation::is_dns1123_subdomain);
-    }
-    let list = at.child("rules");
-    for (index, rule) in rules.iter().enumerate() {
-        validate_rule(rule, &list.index(index), &mut errors);
-    }
-    errors
 }
 
 fn validate_rule(rule: &Value, at: &At<'_>, errors: &mut Errors) {

@@ -60,7 +60,9 @@ fn create(resource: &str, text: &str) -> String {
     let (strategy, mut object) = (of(resource), yaml(text));
     strategy.default(&mut object);
     strategy.prepare_for_create(&mut object, &context(""));
-    lines(&strategy.validate(&object, &context("")))
+    let mut errors = strategy.validate(&object, &context(""));
+    errors.extend(strategy.validate_create(&object, &context("")));
+    lines(&errors)
 }
 
 fn lines(errors: &[portolan_api::field::Error]) -> String {

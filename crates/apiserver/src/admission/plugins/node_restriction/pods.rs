@@ -6,10 +6,9 @@ use super::{PODS, Request};
 use crate::admission::Operation;
 use crate::authorization::{Kind, referred_kinds};
 use crate::request::Target;
+use crate::resources::core::pod::MIRROR;
 use crate::resources::json::{entries, items, same, text};
 use crate::status::Status;
-
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 pub(super) fn place(pod: &Value) -> &str {
     text(&pod["spec"]["nodeName"])
