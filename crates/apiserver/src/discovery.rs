@@ -73,7 +73,8 @@ pub(crate) fn serve(
 ) -> Result<Response<Body>, Status> {
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
     let description = server.extensions.description();
-    let is_exact = path == "/" || !path.ends_with('/');
+    // What is no path at all is none of these: a CONNECT has only an authority.
+    let is_exact = path == "/" || !path.is_empty() && !path.ends_with('/');
     // Those who look after groups and all else that is at one path do not ask how: they always answer.
     match segments.as_slice() {
         [] | ["index.html"] if is_exact => {

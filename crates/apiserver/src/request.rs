@@ -42,6 +42,8 @@ pub(crate) struct Info {
     pub(crate) subresource: String,
     /// Empty for all namespaces and for resources without.
     pub(crate) namespace: String,
+    /// Whether the path has a place for a namespace, even if nothing stands there.
+    pub(crate) is_in_namespace: bool,
     /// Empty for a collection.
     pub(crate) name: String,
     /// What follows the subresource (`proxy`), with its leading slash; empty if nothing does.
@@ -143,7 +145,8 @@ impl Info {
         let namespaced = first == "namespaces" && rest.len() >= 2 && !matches!(rest[1].as_ref(), "status" | "finalize");
         let mut rest = rest.into_iter();
         if namespaced {
-            info.namespace = rest.next().filter(|namespace| !namespace.is_empty())?.into_owned();
+            info.namespace = rest.next()?.into_owned();
+            info.is_in_namespace = true;
             info.resource = rest.next()?.into_owned();
         } else {
             info.resource = first.into_owned();
@@ -289,6 +292,7 @@ mod tests {
             ("GET", "/api/v1/namespaces/default/pods", "list  v1 pods - default - "),
             ("GET", "/api/v1/namespaces/default/pods?watch=1", "watch  v1 pods - default - "),
             ("GET", "/api/v1/watch/namespaces/default/pods", "watch  v1 pods - default - "),
+            ("GET", "/api/v1/namespaces//pods", "list  v1 pods - - - "),
             ("GET", "/api/v1/namespaces/default", "get  v1 namespaces - default default "),
             ("PUT", "/api/v1/namespaces/x/finalize", "update  v1 namespaces finalize x x "),
             ("PATCH", "/apis/apps/v1/namespaces/d/deployments/w/scale", "patch apps v1 deployments scale d w "),

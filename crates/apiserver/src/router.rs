@@ -279,7 +279,13 @@ async fn routed(
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
         return nothing();
     }
-    if resource.is_namespaced() && info.namespace.is_empty() && !matches!(info.verb, "list" | "watch") {
+    let has_namespace = !resource.is_namespaced() || !info.namespace.is_empty();
+    if !has_namespace && info.is_in_namespace {
+        // Lists and watches are of all namespaces then, and who creates is told what the object lacks.
+        if !matches!(info.verb, "list" | "watch") && (info.verb != "create" || !info.name.is_empty()) {
+            return Err(Status::bad_request("Namespace parameter required."));
+        }
+    } else if !has_namespace && !matches!(info.verb, "list" | "watch") {
         // What is listed across all namespaces has a path.
         let is_listed = resource.custom.is_none() && info.name.is_empty() && resource.verbs.contains(&"list");
         return if is_listed { Err(Status::method_not_allowed()) } else { nothing() };

@@ -32,7 +32,11 @@ impl FieldSelector {
         for part in split_terms(text).into_iter().filter(|part| !part.is_empty()) {
             let (field, equal, value) = split_term(part)
                 .ok_or_else(|| Error(format!("invalid selector: '{text}'; can't understand '{part}'")))?;
-            terms.push(FieldTerm { field: field.to_owned(), equal, value: unescape(value)? });
+            let value = unescape(value)?;
+            // As upstream: a lone operator says nothing.
+            if !field.is_empty() || !value.is_empty() {
+                terms.push(FieldTerm { field: field.to_owned(), equal, value });
+            }
         }
         Ok(Self { terms })
     }
@@ -135,6 +139,8 @@ mod tests {
             ("a==b,c!=d,", Ok("a=b,c!=d")),
             (r"a=b\,c\=d\\", Ok(r"a=b\,c\=d\\")),
             ("a=", Ok("a=")),
+            ("=,!=,a=b,==", Ok("a=b")),
+            ("=a", Ok("=a")),
             ("a", Err("invalid selector: 'a'; can't understand 'a'")),
             ("a=b=c", Err("invalid field selector: unescaped character in value: 61")),
             (r"a=b\x", Err(r"invalid field selector: invalid escape sequence: \x")),

@@ -119,7 +119,8 @@ impl<'a> Attributes<'a> {
 
     /// 403 about this object.
     pub(crate) fn forbidden(&self, why: &str) -> Status {
-        Status::forbidden(&self.call.target(), &self.name, why)
+        let name = if self.name.is_empty() { "Unknown" } else { &self.name };
+        Status::forbidden(&self.call.target(), name, why)
     }
 
     /// Notes something for the audit log.

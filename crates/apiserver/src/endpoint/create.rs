@@ -1,7 +1,8 @@
 //! Creating an object.
 
 use http::Response;
-use portolan_api::{custom, field};
+use portolan_api::custom;
+use portolan_api::field::{self, Path};
 use portolan_store::Revision;
 use serde_json::Value;
 
@@ -29,6 +30,10 @@ impl Call<'_> {
         let view = self.view()?;
         let dry_run = self.is_dry_run()?;
         let Input { object, mut warnings } = self.input(body).await?;
+        if self.resource.is_namespaced() && self.namespace().is_empty() {
+            let error = field::Error::required(&Path::new("metadata").child("namespace"), "");
+            return Err(self.invalid(&object, &[error]));
+        }
         let outcome = self.create_object(object, dry_run, &mut warnings).await;
         let written = Status::warned(outcome, &warnings)?;
         let mut response = self.present(201, view, &written.stored, written.revision)?;

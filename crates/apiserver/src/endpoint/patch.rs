@@ -84,6 +84,28 @@ struct Live {
     managers: Managers,
 }
 
+impl Change {
+    fn read(kind: Kind, bytes: &[u8]) -> Result<Self, Status> {
+        let decoded = decode::json(bytes, &Limits::default());
+        let Decoded { value: patch, duplicates, .. } = decoded.map_err(|error| undecodable(&error, kind.refusal()))?;
+        let patch = match patch {
+            Value::Object(_) => patch,
+            _ if kind == Kind::Json => patch,
+            Value::Null if kind == Kind::Strategic => Value::Object(serde_json::Map::new()),
+            Value::Null => return Err(Status::bad_request("Invalid JSON Patch")),
+            other => return Err(Status::bad_request(format!("{}{}", kind.refusal(), not_a_map(&other)))),
+        };
+        let problems = match kind {
+            Kind::Json => {
+                let problems = duplicates.into_iter().chain(patch::json::unknown_fields(&patch));
+                problems.map(|text| format!("json patch {text}")).collect()
+            }
+            Kind::Merge | Kind::Strategic => duplicates,
+        };
+        Ok(Self { kind, patch, problems })
+    }
+}
+
 impl Call<'_> {
     /// Reads a patch.
     pub(crate) async fn read_patch(&self, body: Body) -> Result<Patch, Status> {
@@ -101,23 +123,12 @@ impl Call<'_> {
         self.check_patch_options(kind.is_none())?;
         let bytes = body::read(body).await?;
         let Some(kind) = kind else { return Ok(Patch::Apply(Applied(bytes))) };
-        let decoded = decode::json(&bytes, &Limits::default());
-        let Decoded { value: patch, duplicates, .. } = decoded.map_err(|error| undecodable(&error, kind.refusal()))?;
-        let patch = match patch {
-            Value::Object(_) => patch,
-            _ if kind == Kind::Json => patch,
-            Value::Null if kind == Kind::Strategic => Value::Object(serde_json::Map::new()),
-            Value::Null => return Err(Status::bad_request("Invalid JSON Patch")),
-            other => return Err(Status::bad_request(format!("{}{}", kind.refusal(), not_a_map(&other)))),
-        };
-        let problems = match kind {
-            Kind::Json => {
-                let problems = duplicates.into_iter().chain(patch::json::unknown_fields(&patch));
-                problems.map(|text| format!("json patch {text}")).collect()
-            }
-            Kind::Merge | Kind::Strategic => duplicates,
-        };
-        Ok(Patch::Change(Change { kind, patch, problems }))
+        match Change::read(kind, &bytes) {
+            Ok(change) => Ok(Patch::Change(change)),
+            Err(why) if self.info.name.is_empty() => Err(why),
+            // Upstream reads a patch once it has what is to be patched.
+            Err(why) => Err(self.entry(&self.info.name).await.err().unwrap_or(why)),
+        }
     }
 
     /// 415 for a patch of a form that objects of this kind do not take.

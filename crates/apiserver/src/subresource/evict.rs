@@ -28,8 +28,7 @@ const VIOLATES: &str = "Cannot evict pod as it would violate the pod's disruptio
 
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let Input { object, mut warnings } = call.input(body).await?;
-    let name = metadata::text(&object, "name");
-    if !name.is_empty() && name != call.info.name {
+    if metadata::text(&object, "name") != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     let options = DeleteOptions::from_value(call, &object["deleteOptions"])?;

@@ -223,8 +223,8 @@ async fn access(call: &Call<'_>, user: &User, spec: &Value) -> Result<Value, Sta
             subresource: attribute("subresource"),
             namespace: attribute("namespace"),
             name: attribute("name"),
-            rest: String::new(),
             selection,
+            ..Info::default()
         };
         call.server.authorizer.refresh_reach(user, &info).await?;
         decide(call.server, user, Action::Resource(&info)).await

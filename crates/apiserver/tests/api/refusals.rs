@@ -172,7 +172,36 @@ async fn every_refusal_says_why() {
             "",
             "400 strconv.ParseInt: parsing \"\": invalid syntax",
         ),
-        ("POST", "/api/v1/namespaces/default/pods/none/eviction", json, "{}", "404 pods \"none\" not found"),
+        (
+            "POST",
+            "/api/v1/namespaces/default/pods/none/eviction",
+            json,
+            "{}",
+            "400 name in URL does not match name in Eviction object",
+        ),
+        // A patch is read once it is known what is to be patched.
+        (
+            "PATCH",
+            "/api/v1/namespaces/default/configmaps/none",
+            "application/merge-patch+json",
+            "[",
+            "404 configmaps \"none\" not found",
+        ),
+        (
+            "PATCH",
+            "/apis/apps/v1/namespaces/default/deployments/none/scale",
+            "application/strategic-merge-patch+json",
+            "1",
+            "404 deployments.apps \"none\" not found",
+        ),
+        ("DELETE", "/api/v1/namespaces//configmaps/taken", "", "", "400 Namespace parameter required."),
+        (
+            "POST",
+            "/api/v1/namespaces//configmaps",
+            json,
+            r#"{"metadata": {"name": "a", "namespace": "default"}}"#,
+            "422 ConfigMap \"a\" is invalid: metadata.namespace: Required value",
+        ),
     ];
     let before = cluster.get(CONFIG_MAPS).await.body["items"].clone();
     for (method, uri, content_type, body, expected) in cases {
@@ -299,6 +328,7 @@ async fn what_is_nowhere_is_refused_by_whoever_claims_its_beginning() {
         ("GET", "/api/v1/nope", NONE),
         ("GET", "/api/v1/namespaces/../../nope", NONE),
         ("GET", "/../api/v1/pods", TEXT),
+        ("GET", "/api/v1/namespaces//configmaps?fieldSelector=%3D", "200"),
         ("DELETE", "/api/v1/configmaps", METHOD),
         ("PUT", "/api/v1/configmaps/a", NONE),
         ("TRACE", "/api/v1/configmaps", METHOD),
