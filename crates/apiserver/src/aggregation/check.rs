@@ -15,7 +15,7 @@ use portolan_store::{KeyRange, RangeRequest, WatchRequest};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::registered::{Found, Service};
+use super::registered::{Found, LOCAL, Service};
 use super::{API_SERVICES, automatic, pass, whole};
 use crate::body::{Body, empty, full};
 use crate::extensions;
@@ -96,13 +96,14 @@ pub(crate) async fn check(server: &Server) {
     let services = server.aggregation.remotes();
     let checks = services.iter().map(|service| async {
         let (condition, found) = examine(server, service).await;
-        if let Err(status) = report(server, &service.name, &condition).await {
-            tracing::warn!(name = service.name, error = %status, "the state of an API service could not be written");
-        }
+        report(server, &service.name, &condition).await;
         found.map(|found| (service.name.clone(), Arc::new(found)))
     });
     let found: HashMap<_, _> = futures::future::join_all(checks).await.into_iter().flatten().collect();
     server.aggregation.remember(found);
+    for name in server.aggregation.untold() {
+        report(server, &name, &Condition::local()).await;
+    }
     if let Err(status) = refreshed(server).await {
         tracing::warn!(error = %status, "API services could not be read");
     }
@@ -121,6 +122,10 @@ struct Condition {
 }
 
 impl Condition {
+    fn local() -> Self {
+        Self { status: "True", reason: LOCAL, message: "Local APIServices are always available".to_owned() }
+    }
+
     fn not(reason: &'static str, message: String) -> Self {
         Self { status: "False", reason, message }
     }
@@ -248,8 +253,15 @@ async fn get(server: &Server, service: &Service, path: &str) -> Result<(http::St
     })
 }
 
+/// Writes how an API service is. What fails is tried again in the next round.
+async fn report(server: &Server, name: &str, condition: &Condition) {
+    if let Err(status) = write(server, name, condition).await {
+        tracing::warn!(name, error = %status, "the state of an API service could not be written");
+    }
+}
+
 /// Writes a condition that differs from the one that is there.
-async fn report(server: &Server, name: &str, condition: &Condition) -> Result<(), Status> {
+async fn write(server: &Server, name: &str, condition: &Condition) -> Result<(), Status> {
     let path = format!("{API_SERVICES}/{name}");
     let mut object = ask(server, Method::GET, &path, None).await?;
     let Condition { status, reason, message } = condition;

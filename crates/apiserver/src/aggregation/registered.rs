@@ -96,6 +96,16 @@ struct Registered {
     /// Those that this server made for groups that users define.
     automatic: BTreeSet<String>,
     remote: BTreeMap<String, Arc<Service>>,
+    /// Those that this server answers for, but that do not say so.
+    untold: BTreeSet<String>,
+}
+
+/// What is said of the API services that a server answers for itself.
+pub(super) const LOCAL: &str = "Local";
+
+fn says_local(object: &Value) -> bool {
+    let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|it| it["type"] == "Available" && it["status"] == "True" && it["reason"] == LOCAL)
 }
 
 impl View for Registered {
@@ -105,6 +115,7 @@ impl View for Registered {
         self.names.remove(name);
         self.automatic.remove(name);
         self.remote.remove(name);
+        self.untold.remove(name);
         if kind == EventKind::Delete {
             return;
         }
@@ -116,6 +127,9 @@ impl View for Registered {
             }
         };
         self.names.insert(name.to_owned());
+        if object["spec"]["service"].is_null() && !says_local(&object) {
+            self.untold.insert(name.to_owned());
+        }
         match Service::read(&object) {
             // Its own group and the core group are always answered here.
             Some(service) if !service.group.is_empty() && service.group != GROUP => {
@@ -171,6 +185,11 @@ impl Aggregation {
     /// The names of those that this server made for groups that users define.
     pub(super) fn automatic(&self) -> Vec<String> {
         self.registered.view().automatic.iter().cloned().collect()
+    }
+
+    /// The names of those that this server answers for, but that do not say so.
+    pub(super) fn untold(&self) -> Vec<String> {
+        self.registered.view().untold.iter().cloned().collect()
     }
 
     pub(super) fn found(&self, name: &str) -> Option<Arc<Found>> {

@@ -466,6 +466,28 @@ async fn groups_that_users_define_are_registered() {
 }
 
 #[tokio::test]
+async fn what_is_answered_here_says_so() {
+    let cluster = cluster().await;
+    cluster.server.check_extension_servers().await;
+    let status = format!("{API_SERVICES}/v1.apps/status");
+    let merge = async |conditions: &str| {
+        let patch = format!(r#"{{"status": {{"conditions": {conditions}}}}}"#);
+        cluster.ask("PATCH", &status, "application/merge-patch+json", &patch).await
+    };
+    let refused = merge(r#"[{"type": "Available", "status": "Maybe"}]"#).await;
+    assert_eq!(
+        refused.text(),
+        "422 APIService.apiregistration.k8s.io \"v1.apps\" is invalid: status.conditions[0].status: Unsupported value: \
+         \"Maybe\": supported values: \"True\", \"False\", \"Unknown\""
+    );
+    let emptied = merge("[]").await;
+    assert_eq!((emptied.code.as_u16(), &emptied.body["status"]), (200, &json!({})));
+    cluster.server.check_extension_servers().await;
+    let told = cluster.get(&status).await.body["status"]["conditions"][0].clone();
+    assert_eq!((&told["status"], &told["reason"]), (&json!("True"), &json!("Local")));
+}
+
+#[tokio::test]
 async fn a_serving_server_checks_by_itself() {
     let cluster = cluster().await;
     let extension = Extension::start(&cluster).await;

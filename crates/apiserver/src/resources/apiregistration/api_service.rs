@@ -18,6 +18,8 @@ const COLUMNS: &[Column] = &[
     Column::string("Available").about("Whether this service is available."),
     AGE,
 ];
+/// What the status of a condition may be.
+const STATUSES: [&str; 3] = ["True", "False", "Unknown"];
 const HIGHEST_OF_GROUP: i64 = 20_000;
 const HIGHEST_OF_VERSION: i64 = 1_000;
 
@@ -62,6 +64,21 @@ impl Strategy for ApiService {
             }
         }
         validate_service(spec, &at, &mut errors);
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        if context.subresource == "status" {
+            let at = At::root("status");
+            let list = at.child("conditions");
+            for (index, condition) in items(&new["status"]["conditions"]).iter().enumerate() {
+                let status = text(&condition["status"]);
+                if !STATUSES.contains(&status) {
+                    errors.not_supported_as_listed(&list.index(index).child("status"), status, &STATUSES);
+                }
+            }
+        }
         errors.0
     }
 
