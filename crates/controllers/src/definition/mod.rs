@@ -21,7 +21,8 @@ const GROUP: &str = "apiextensions.k8s.io";
 const RESOURCE: &str = "customresourcedefinitions";
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
-/// Objects with finalizers of their own go when their owners say so; this is how often we look.
+/// Objects with finalizers of their own go when their owners say so, and nobody is woken by a status; this is how often
+/// we look.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 struct Controller {
@@ -95,12 +96,14 @@ impl Reconciler for Controller {
         }
         let Some(mut definition) = self.read(&key.name).await? else { return Ok(Next::OnChange) };
         if !is_settled(&definition) {
-            // The server ended between the write and what it says of it.
+            // The server says so right after a definition is written, unless it ended in between.
+            if self.waiting.lock().insert(key.name.clone()) {
+                return Ok(Next::At(self.context.clock.now() + LOOK_AGAIN));
+            }
             self.look_again(&key.name).await?;
             let Some(newest) = self.read(&key.name).await? else { return Ok(Next::OnChange) };
             definition = newest;
         }
-        // The server says so right after a definition is written, and nobody is woken by a status.
         if has_condition(&definition, "NamesAccepted", "True") {
             self.waiting.lock().remove(&key.name);
         } else {

@@ -4,6 +4,7 @@ mod graph;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::Method;
@@ -38,6 +39,10 @@ enum Wait {
     No,
 }
 
+/// How long new kinds are waited for before all are looked for: definitions come in groups, and each is written several
+/// times.
+const CALM: Duration = Duration::from_millis(500);
+
 struct Controller {
     context: Context,
     /// By the path of the collection.
@@ -51,7 +56,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let events = context.recorder("garbage-collector-controller");
     let controller =
         Controller { context, kinds: RwLock::default(), graph: Arc::default(), queue: WorkQueue::new(), events };
-    let mut backoff = Backoff::new(std::time::Duration::from_millis(100), std::time::Duration::from_secs(30));
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
     // Without a complete view nothing may be deleted, so this comes before the loop.
     let start = async {
         while let Err(error) = controller.discover(Wait::Synced).await {
@@ -75,6 +80,8 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         }
         let mut changes = definitions.changes();
         while changes.changed().await.is_ok() {
+            tokio::time::sleep(CALM).await;
+            changes.mark_unchanged();
             if let Err(error) = controller.discover(Wait::No).await {
                 tracing::warn!("garbage collection misses new kinds for now: {}", chain(&error));
             }
