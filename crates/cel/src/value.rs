@@ -193,7 +193,8 @@ impl<'a> Map<'a> {
             Self::Json(fields, values) => fields.get(name).map(|value| Value::of(value, values)),
             Self::Object(fields, object) => {
                 let field = object.fields.get(name)?;
-                let value = fields.get(&field.name)?;
+                // As upstream: a field that is null is as good as absent.
+                let value = fields.get(&field.name).filter(|value| !value.is_null())?;
                 Some(Value::of(value, &field.schema))
             }
             Self::Made(entries) | Self::Struct(_, entries) => {

@@ -1,7 +1,10 @@
 //! Outcomes that Kubernetes' API server of 1.36 told where policies and rules had these expressions.
 
+use serde_json::json;
+
 use super::{check, environment};
 use crate::parser::OPERAND;
+use crate::{Budget, Environment, OBJECT_LIMIT, Root, Schema, Value};
 
 #[test]
 fn what_is_constant_is_computed_before_there_is_a_program() {
@@ -100,6 +103,26 @@ fn outcomes_are_those_of_the_server() {
             r#"error: URL parse error during conversion from string: parse "http://u:p w@h/": net/url: invalid userinfo"#,
         ),
     ]);
+}
+
+#[test]
+fn a_field_that_is_null_is_absent() {
+    let nullable = json!({"type": "integer", "nullable": true});
+    let schema = json!({"type": "object", "properties": {"a": nullable}});
+    let schema = Schema::of_structural(&schema, Root::No).expect("a schema");
+    let environment = Environment::new().with("self", schema.clone());
+    let object = json!({"a": null});
+    let bindings = [("self", Value::of(&object, &schema))];
+    for (text, expected) in [
+        ("has(self.a)", Ok(false)),
+        ("self.?a.hasValue()", Ok(false)),
+        ("self.a == 1", Err("no such key: a".to_owned())),
+    ] {
+        let program = environment.compile(text).expect(text);
+        let outcome = program.evaluate(&bindings, &mut Budget::new(OBJECT_LIMIT));
+        let outcome = outcome.map(|value| value.as_bool() == Some(true)).map_err(|error| error.to_string());
+        assert_eq!(outcome, expected, "{text}");
+    }
 }
 
 #[test]
