@@ -139,10 +139,17 @@ pub enum Error {
 }
 
 /// Merges `applied` into `live` by the schema of their kind. Nobody's ownership changes.
-pub fn merge(live: &Value, applied: &Value, schema: Schema<'_>) -> Value {
+///
+/// # Errors
+/// The applied object does not fit the schema.
+pub fn merge(live: &Value, applied: &Value, schema: Schema<'_>) -> Result<Value, String> {
+    let problems = claim::examined(applied, schema).problems;
+    if !problems.is_empty() {
+        return Err(listed(&problems));
+    }
     let mut merged = live.clone();
     merge::merge(&mut merged, applied, Some(schema));
-    merged
+    Ok(merged)
 }
 
 /// Applies `applied` to `live` and returns the new object with its `managedFields`.
@@ -225,11 +232,14 @@ fn apply_to<T>(
 
 /// Why an object cannot be applied.
 fn untyped(applied: &Value, problems: &[String]) -> String {
-    let problems = match problems {
+    format!("failed to create typed patch object ({}): {}", shown(applied), listed(problems))
+}
+
+fn listed(problems: &[String]) -> String {
+    match problems {
         [problem] => problem.clone(),
         problems => format!("errors:\n  {}", problems.join("\n  ")),
-    };
-    format!("failed to create typed patch object ({}): {problems}", shown(applied))
+    }
 }
 
 /// Why the result of an apply is not of the types of its kind.

@@ -31,9 +31,6 @@ pub enum Error {
     /// Its suffix is unknown.
     #[error("unable to parse quantity's suffix")]
     Suffix,
-    /// Its number is malformed.
-    #[error("unable to parse numeric part of quantity")]
-    Number,
 }
 
 /// An amount, exact to a billionth.
@@ -127,12 +124,10 @@ impl FromStr for Quantity {
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
         let end = unsigned.find(|character: char| !character.is_ascii_digit() && character != '.');
         let (number, suffix) = unsigned.split_at(end.unwrap_or(unsigned.len()));
-        if number.is_empty() || !is_suffix_like(suffix) {
-            return Err(Error::Format);
-        }
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {
-            return Err(Error::Number);
+        // Without any digit it is nothing, as upstream has it.
+        if text.is_empty() || fraction.contains('.') || !is_suffix_like(suffix) {
+            return Err(Error::Format);
         }
         let (format, base_1024, exponent) = suffix_of(suffix)?;
         let nanos = amount(whole, fraction, base_1024, exponent);

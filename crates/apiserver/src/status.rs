@@ -124,9 +124,10 @@ impl Status {
         self.detail("causes", vec![cause])
     }
 
-    /// Adds a cause of which there is nothing to say but its text.
-    pub(crate) fn because_of(self, message: &str) -> Self {
-        self.detail("causes", vec![json!({"message": message})])
+    /// Adds causes of which there is nothing to say but their texts.
+    pub(crate) fn because_of<'a>(self, messages: impl IntoIterator<Item = &'a str>) -> Self {
+        let causes: Vec<Value> = messages.into_iter().map(|message| json!({"message": message})).collect();
+        self.detail("causes", causes)
     }
 
     /// The same with another code and reason.

@@ -117,6 +117,53 @@ pub fn parse_u16(text: &str) -> Result<u16, String> {
     Err(format!("strconv.ParseUint: parsing {}: {why}", quote(text)))
 }
 
+/// Reads a floating point number, as `strconv.ParseFloat`.
+pub fn parse_float(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
+    match unsigned.to_ascii_lowercase().as_str() {
+        "inf" | "infinity" => return Some(sign * f64::INFINITY),
+        "nan" => return (unsigned.len() == text.len()).then_some(f64::NAN),
+        _ => {}
+    }
+    let digits = without_underscores(unsigned)?;
+    let lower = digits.to_ascii_lowercase();
+    let number = match lower.strip_prefix("0x") {
+        Some(hexadecimal) => parse_hexadecimal(hexadecimal)?,
+        None if lower.starts_with(|first: char| first.is_ascii_digit() || first == '.') => lower.parse().ok()?,
+        None => return None,
+    };
+    number.is_finite().then_some(sign * number)
+}
+
+/// Underscores may stand between digits, and behind what says of which base they are.
+fn without_underscores(text: &str) -> Option<String> {
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    let is_hexadecimal = text.len() > 1 && matches!(&bytes[..2], b"0x" | b"0X");
+    let fits = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_').all(|(at, _)| {
+        let behind_digit = at > 0 && (is_digit(bytes.get(at - 1)) || (is_hexadecimal && at == 2));
+        behind_digit && is_digit(bytes.get(at + 1))
+    });
+    fits.then(|| text.replace('_', ""))
+}
+
+/// What stands behind `0x`: digits, and a power of two.
+fn parse_hexadecimal(text: &str) -> Option<f64> {
+    let (digits, power) = text.split_once('p')?;
+    let power: i32 = power.parse().ok()?;
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let mut value = 0.0;
+    for digit in whole.chars().chain(fraction.chars()) {
+        value = value * 16.0 + f64::from(digit.to_digit(16)?);
+    }
+    let places = i32::try_from(fraction.len()).ok()?.checked_mul(4)?;
+    Some(value * 2f64.powi(power.checked_sub(places)?))
+}
+
 /// Reads a truth value as `strconv.ParseBool` does; `None` if it is none.
 pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
@@ -129,6 +176,31 @@ pub fn parse_bool(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floating_point_numbers_are_read_as_by_go() {
+        for (text, expected) in [
+            ("1.5", Some(1.5)),
+            (".5e1", Some(5.0)),
+            ("+1.", Some(1.0)),
+            ("-Inf", Some(f64::NEG_INFINITY)),
+            ("infinity", Some(f64::INFINITY)),
+            ("1_000.5", Some(1000.5)),
+            ("0x1p-2", Some(0.25)),
+            ("-0X_1.8P1", Some(-3.0)),
+            ("1e400", None),
+            ("_1", None),
+            ("1__0", None),
+            ("0x1", None),
+            ("-nan", None),
+            ("infinit", None),
+            (" 1", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_float(text), expected, "{text}");
+        }
+        assert!(parse_float("NaN").is_some_and(f64::is_nan));
+    }
 
     #[test]
     fn small_numbers_are_read_as_go_does() {

@@ -21,25 +21,15 @@ use unify::Unifier;
 /// Upstream has all the stack it wants; ours is that of a worker thread, also in a build without optimisation.
 const MAX_STACK: usize = MAX_DEPTH + 1;
 
-/// Names that are types.
-const TYPE_NAMES: [&str; 13] = [
-    "bool",
-    "int",
-    "uint",
-    "double",
-    "string",
-    "bytes",
-    "list",
-    "map",
-    "null_type",
-    "type",
-    "optional_type",
-    "google.protobuf.Duration",
-    "google.protobuf.Timestamp",
-];
+/// What comes of an expression in which nothing is wrong.
+pub(crate) struct Checked {
+    pub(crate) root: Node,
+    /// Why a part of it that is constant has no value.
+    pub(crate) failure: Option<String>,
+}
 
 /// Checks an expression.
-pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Node, Problems> {
+pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Checked, Problems> {
     let mut checker = Checker {
         environment,
         unifier: Unifier::default(),
@@ -51,6 +41,7 @@ pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Node
         depth: 0,
         deepest: 0,
         is_too_deep: false,
+        failure: None,
     };
     let mut node = checker.expression(expression);
     if checker.problems.is_empty() {
@@ -60,7 +51,7 @@ pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Node
         return Err(checker.problems);
     }
     checker.unifier.finish(&mut node);
-    Ok(node)
+    Ok(Checked { root: node, failure: checker.failure })
 }
 
 struct Checker<'a> {
@@ -80,6 +71,8 @@ struct Checker<'a> {
     depth: usize,
     deepest: usize,
     is_too_deep: bool,
+    /// Why the first of the constant parts that have no value has none.
+    failure: Option<String>,
 }
 
 struct Variable<'a> {
@@ -142,7 +135,9 @@ impl<'a> Checker<'a> {
         if let Some((ty, _)) = self.environment.variables.get(name) {
             return Some(Node { op: Op::Variable(name.into()), ty: ty.clone() });
         }
-        TYPE_NAMES.contains(&name).then(|| Node { op: Op::Constant(Value::Type(name.into())), ty: Type::Type })
+        let is_made = self.environment.mutation && is_struct(name);
+        let named = if is_made { Some(Type::Struct(name.into())) } else { named_type(name) };
+        named.map(|named| Node { op: Op::Constant(Value::Type(name.into())), ty: Type::Type(Arc::new(named)) })
     }
 
     /// `a.b.c` as one name, unless `a` is a variable of a macro.
@@ -179,7 +174,11 @@ impl<'a> Checker<'a> {
         };
         let ty = match self.field_type(&holder, field) {
             Ok(ty) => ty,
-            Err(message) => return self.report(whole.at, message),
+            Err(message) => {
+                let wrong = self.report(whole.at, message);
+                // That it may be missing is known all the same.
+                return if through_optional { Node { ty: Type::optional(Type::Dyn), ..wrong } } else { wrong };
+            }
         };
         let ty = match access {
             Access::Presence => Type::Bool,
@@ -308,22 +307,18 @@ impl<'a> Checker<'a> {
     }
 
     fn structure(&mut self, at: u32, name: &str, fields: &'a [Field]) -> Node {
-        let known =
-            self.environment.mutation && (name == "JSONPatch" || name == "Object" || name.starts_with("Object."));
-        if !known {
+        if !self.environment.mutation || !is_struct(name) {
             return self.report(at, format!("undeclared reference to '{name}' (in container '')"));
         }
         let mut nodes: Vec<(Arc<str>, Node, bool)> = Vec::with_capacity(fields.len());
         for field in fields {
             let value = self.expression(&field.value);
             let ty = self.optional_value(field.value.at, &value, field.optional);
-            let Some(wanted) = struct_field(name, &field.name) else {
-                self.report(field.at, format!("undefined field '{}'", field.name));
-                continue;
-            };
-            if !self.unifier.assign(&wanted, &ty) {
+            let wanted = struct_field(name, &field.name);
+            if !wanted.as_ref().is_some_and(|wanted| self.unifier.assign(wanted, &ty)) {
                 let ty = self.unifier.show(&ty);
                 let name = &field.name;
+                let wanted = wanted.map_or_else(String::new, |wanted| wanted.to_string());
                 self.report(
                     field.at,
                     format!("expected type of field '{name}' is '{wanted}' but provided type is '{ty}'"),
@@ -333,6 +328,31 @@ impl<'a> Checker<'a> {
         }
         Node { op: Op::Struct { name: name.into(), fields: nodes }, ty: Type::Struct(name.into()) }
     }
+}
+
+/// Whether mutations build objects of this name.
+fn is_struct(name: &str) -> bool {
+    name == "JSONPatch" || name == "Object" || name.starts_with("Object.")
+}
+
+/// The type that a name stands for.
+fn named_type(name: &str) -> Option<Type> {
+    Some(match name {
+        "bool" => Type::Bool,
+        "int" => Type::Int,
+        "uint" => Type::Uint,
+        "double" => Type::Double,
+        "string" => Type::String,
+        "bytes" => Type::Bytes,
+        "list" => Type::list(Type::Dyn),
+        "map" => Type::map(Type::Dyn, Type::Dyn),
+        "null_type" => Type::Null,
+        "type" => Type::Type(Arc::new(Type::Dyn)),
+        "optional_type" => Type::optional(Type::Dyn),
+        "google.protobuf.Duration" => Type::Duration,
+        "google.protobuf.Timestamp" => Type::Timestamp,
+        _ => return None,
+    })
 }
 
 /// The type of a field of what mutations build. Which fields an object has is known when it is merged.

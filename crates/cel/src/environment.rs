@@ -74,8 +74,8 @@ impl Environment {
         let read = || parser::parse(text).and_then(|expression| check::check(self, &expression));
         let checked = stack::with_room(text, read)
             .unwrap_or_else(|error| Err(Problem::of_all(format!("expression needs a thread: {error}")).into()));
-        let root = checked.map_err(|problems| CompileError::of(text, problems))?;
-        Ok(Program { root })
+        let check::Checked { root, failure } = checked.map_err(|problems| CompileError::of(text, problems))?;
+        Ok(Program { root, failure })
     }
 }
 
@@ -83,9 +83,22 @@ impl Environment {
 #[derive(Debug)]
 pub struct Program {
     root: Node,
+    /// Why it has no value whatever its variables are: upstream computes what is constant before there is a program.
+    failure: Option<String>,
 }
 
 impl Program {
+    /// The program itself, or why there is none although nothing is wrong with the text and its types.
+    ///
+    /// # Errors
+    /// A conversion of a constant fails, or a pattern is none.
+    pub fn instantiated(self) -> Result<Self, String> {
+        match &self.failure {
+            Some(why) => Err(why.clone()),
+            None => Ok(self),
+        }
+    }
+
     /// The type of its value.
     pub fn ty(&self) -> &Type {
         &self.root.ty

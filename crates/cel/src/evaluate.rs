@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::ast::Access;
 use crate::cost::{self, SELECT};
 use crate::error::EvaluationError;
-use crate::functions::Outcome;
+use crate::functions::{Outcome, no_overload_of};
 use crate::plan::{Call, Node, Op};
 use crate::value::{Entries, Key, Map, Value};
 
@@ -115,7 +115,8 @@ impl<'b, 'a> Evaluator<'b, 'a> {
         let found = match &holder {
             Value::Map(map) => map.field(field),
             Value::List(_) => return Err(EvaluationError::text("unsupported index type 'string' in list")),
-            _ => return Err(EvaluationError::NoSuchKey(field.to_string())),
+            // What has no fields at all has not this one.
+            _ => None,
         };
         match access {
             Access::Presence => Ok(found.is_some().into()),
@@ -156,7 +157,8 @@ impl<'b, 'a> Evaluator<'b, 'a> {
             Value::Optional(Some(inner)) if unwrap => Ok((*inner).clone()),
             Value::Optional(Some(inner)) => Ok(Value::Optional(Some(inner))),
             Value::Optional(None) => self.value(second),
-            _ => Err(EvaluationError::NoSuchOverload),
+            // As upstream: what was not known to be no optional is its own value.
+            other => Ok(other),
         }
     }
 
@@ -180,8 +182,9 @@ impl<'b, 'a> Evaluator<'b, 'a> {
         }
         let overload = call.overloads.iter().find(|overload| overload.accepts(&values));
         // What cannot be an index is told by the list or map itself.
-        let overload = overload.or_else(|| call.overloads.first().filter(|_| call.function == "_[_]"));
-        let overload = overload.ok_or(EvaluationError::NoSuchOverload)?;
+        let overload =
+            overload.or_else(|| call.overloads.first().filter(|_| matches!(call.function, "_[_]" | "_[?_]")));
+        let overload = overload.ok_or_else(|| no_overload_of(call.function, &values))?;
         // Costs that follow from the arguments are paid first, so that nothing is done that is too expensive.
         let of_result = matches!(overload.cost, cost::Cost::Made(_) | cost::Cost::Elements);
         let is_constant = |node: &Node| matches!(node.op, Op::Constant(_));
@@ -227,7 +230,8 @@ impl<'b, 'a> Evaluator<'b, 'a> {
             let key = self.value(key)?;
             let value = self.value(value)?;
             let Some(value) = present(value, *optional)? else { continue };
-            insert(&mut entries, key, value)?;
+            // The last one of a key counts.
+            entries.insert(plain_key(&key)?, (key, value));
         }
         self.pay(cost::MAP)?;
         Ok(Value::Map(Map::Made(Arc::new(entries))))
@@ -236,11 +240,7 @@ impl<'b, 'a> Evaluator<'b, 'a> {
 
 /// Puts an entry into a map that has no such key yet.
 fn insert<'a>(entries: &mut Entries<'a>, key: Value<'a>, value: Value<'a>) -> Result<(), EvaluationError> {
-    let plain = match &key {
-        Value::Double(_) => None,
-        key => key.as_key(),
-    };
-    let plain = plain.ok_or_else(|| EvaluationError::text(format!("unsupported key type: {}", key.type_name())))?;
+    let plain = plain_key(&key)?;
     if entries.contains_key(&plain) {
         return Err(EvaluationError::text(format!(
             "insert failed: key {} already exists",
@@ -249,6 +249,14 @@ fn insert<'a>(entries: &mut Entries<'a>, key: Value<'a>, value: Value<'a>) -> Re
     }
     entries.insert(plain, (key, value));
     Ok(())
+}
+
+fn plain_key(key: &Value<'_>) -> Result<Key, EvaluationError> {
+    let plain = match key {
+        Value::Double(_) => None,
+        key => key.as_key(),
+    };
+    plain.ok_or_else(|| EvaluationError::text(format!("unsupported key type: {}", key.type_name())))
 }
 
 /// The value of an entry that may be optional.

@@ -7,7 +7,7 @@ use crate::cost::Cost;
 use crate::error::EvaluationError;
 use crate::library;
 use crate::types::Type;
-use crate::value::{Map, Value};
+use crate::value::Value;
 
 /// What a function gives.
 pub(crate) type Outcome<'a> = Result<Value<'a>, EvaluationError>;
@@ -50,6 +50,16 @@ impl Overload {
     }
 }
 
+/// The answer to arguments that no overload of a function takes.
+pub(crate) fn no_overload_of(function: &str, values: &[Value<'_>]) -> EvaluationError {
+    let is_operator = function.starts_with(['_', '-', '!', '@']);
+    if is_operator {
+        return EvaluationError::NoSuchOverload;
+    }
+    let types: Vec<&str> = values.iter().map(Value::type_name).collect();
+    EvaluationError::text(format!("no such overload: {function}({})", types.join(", ")))
+}
+
 /// All functions by name.
 pub(crate) static FUNCTIONS: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| {
     let mut functions: HashMap<&'static str, Vec<Overload>> = HashMap::new();
@@ -74,10 +84,14 @@ fn fits(ty: &Type, value: &Value<'_>) -> bool {
         | (Type::Bytes, Value::Bytes(_))
         | (Type::Duration, Value::Duration(_))
         | (Type::Timestamp, Value::Timestamp(_))
-        | (Type::Type, Value::Type(_))
-        | (Type::Optional(_), Value::Optional(_))
-        | (Type::List(_), Value::List(_))
-        | (Type::Map(_), Value::Map(Map::Json(..) | Map::Made(_) | Map::Object(..) | Map::Struct(..))) => true,
+        | (Type::Type(_), Value::Type(_))
+        | (Type::Optional(_), Value::Optional(_)) => true,
+        // As upstream, of what is in a list or a map only the first is looked at.
+        (Type::List(element), Value::List(list)) => list.get(0).is_none_or(|first| fits(element, &first)),
+        (Type::Map(pair), Value::Map(map)) => match (&pair.0, &pair.1) {
+            (Type::Dyn | Type::Variable(_), Type::Dyn | Type::Variable(_)) => true,
+            (keys, values) => map.entries().first().is_none_or(|(key, value)| fits(keys, key) && fits(values, value)),
+        },
         (Type::Opaque(name), value) => *name == value.type_name(),
         _ => false,
     }

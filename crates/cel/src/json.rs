@@ -65,7 +65,7 @@ impl<'a> Value<'a> {
             Self::String(text) => Json::String(text.to_string()),
             Self::Bytes(bytes) => STANDARD.encode(bytes).into(),
             Self::Duration(nanos) => time::duration_text(*nanos).into(),
-            Self::Timestamp(time) => time::timestamp_text(*time).into(),
+            Self::Timestamp(time) => time.to_string().into(),
             Self::Optional(Some(value)) => value.to_json()?,
             Self::List(List::Json(items, _)) => Json::Array(items.to_vec()),
             Self::List(list) => Json::Array(list.iter().map(|item| item.to_json()).collect::<Result<_, _>>()?),

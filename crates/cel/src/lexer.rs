@@ -1,5 +1,9 @@
 //! From characters to words.
 
+mod quoted;
+
+use quoted::{Of, unescaped};
+
 use crate::ast::Literal;
 use crate::source::Problems;
 
@@ -18,7 +22,17 @@ pub(crate) enum Word {
     /// The digits of an integer, whose sign is not known yet.
     Integer(u64),
     Symbol(&'static str),
+    /// A name in backquotes
+    EscapedName,
     End,
+}
+
+/// Why there is no next word.
+enum Strange {
+    /// From here to the character at `end` nothing is a word.
+    Characters { end: usize },
+    /// There is one, but no value is what it says.
+    Value(&'static str),
 }
 
 /// What is wrong with a text.
@@ -61,19 +75,24 @@ pub(crate) fn words(text: &str) -> Result<Words, Problems> {
         lexer.skip_blank();
         let at = lexer.position as u32;
         let word = match lexer.word() {
-            Ok(Some(word)) => word,
-            Ok(None) => {
-                let message = format!("Syntax error: token recognition error at: '{}'", characters[lexer.position]);
+            Ok(word) => word,
+            Err(Strange::Characters { end }) => {
+                // What was looked at is left out, the character that did not fit as well.
+                let end = (end + 1).min(characters.len());
+                let shown: String = characters[lexer.position..end].iter().collect();
+                let shown = shown.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+                let message = format!("Syntax error: token recognition error at: '{shown}'");
                 words.strange.push(Problem::at(at, message));
                 if words.strange.are_too_many() {
                     return Err(words.strange);
                 }
-                lexer.position += 1;
+                lexer.position = end;
                 continue;
             }
-            Err(problem) => {
-                words.strange.push(problem);
-                return Err(words.strange);
+            // It is of the right form, so that reading goes on.
+            Err(Strange::Value(what)) => {
+                words.strange.push(Problem::at(at, what));
+                Word::Literal(Literal::Null)
             }
         };
         let is_end = word == Word::End;
@@ -108,15 +127,11 @@ impl Lexer<'_> {
         }
     }
 
-    fn problem(&self, at: usize, message: impl Into<String>) -> Problem {
-        Problem::at(at as u32, message)
-    }
-
-    /// The next word; `None` if there is a character that begins none.
-    fn word(&mut self) -> Result<Option<Word>, Problem> {
-        let Some(first) = self.peek(0) else { return Ok(Some(Word::End)) };
+    /// The next word.
+    fn word(&mut self) -> Result<Word, Strange> {
+        let Some(first) = self.peek(0) else { return Ok(Word::End) };
         if let Some(word) = self.quoted()? {
-            return Ok(Some(word));
+            return Ok(word);
         }
         if first.is_ascii_alphabetic() || first == '_' {
             let start = self.position;
@@ -124,27 +139,45 @@ impl Lexer<'_> {
                 self.position += 1;
             }
             let name: String = self.characters[start..self.position].iter().collect();
-            return Ok(Some(match name.as_str() {
+            return Ok(match name.as_str() {
                 "true" => Word::Literal(Literal::Bool(true)),
                 "false" => Word::Literal(Literal::Bool(false)),
                 "null" => Word::Literal(Literal::Null),
                 "in" => Word::Symbol("in"),
                 _ => Word::Name(name),
-            }));
+            });
         }
         if first.is_ascii_digit() || (first == '.' && self.peek(1).is_some_and(|next| next.is_ascii_digit())) {
-            return self.number().map(Some);
+            return self.number();
         }
         for symbol in SYMBOLS {
             if symbol.chars().enumerate().all(|(index, character)| self.peek(index) == Some(character)) {
                 self.position += symbol.len();
-                return Ok(Some(Word::Symbol(symbol)));
+                return Ok(Word::Symbol(symbol));
             }
         }
-        Ok(None)
+        if first == '`' {
+            return self.escaped_name();
+        }
+        // Half of an operator takes the character behind it along.
+        let end = self.position + usize::from(matches!(first, '&' | '|' | '='));
+        Err(Strange::Characters { end })
     }
 
-    fn number(&mut self) -> Result<Word, Problem> {
+    /// A name in backquotes, which upstream reads but does not take.
+    fn escaped_name(&mut self) -> Result<Word, Strange> {
+        let start = self.position;
+        let is_part = |character: &char| character.is_ascii_alphanumeric() || "_.-/ ".contains(*character);
+        let length = self.characters[start + 1..].iter().take_while(|character| is_part(character)).count();
+        let end = start + 1 + length;
+        if length == 0 || self.characters.get(end) != Some(&'`') {
+            return Err(Strange::Characters { end });
+        }
+        self.position = end + 1;
+        Ok(Word::EscapedName)
+    }
+
+    fn number(&mut self) -> Result<Word, Strange> {
         let start = self.position;
         if self.peek(0) == Some('0') && self.peek(1) == Some('x') && self.peek(2).is_some_and(|c| c.is_ascii_hexdigit())
         {
@@ -153,7 +186,7 @@ impl Lexer<'_> {
                 self.position += 1;
             }
             let digits: String = self.characters[start + 2..self.position].iter().collect();
-            return self.integer(start, u64::from_str_radix(&digits, 16).ok());
+            return self.integer(u64::from_str_radix(&digits, 16).ok());
         }
         let mut is_double = false;
         self.digits();
@@ -172,11 +205,11 @@ impl Lexer<'_> {
         }
         let digits: String = self.characters[start..self.position].iter().collect();
         if is_double {
-            let value: Option<f64> = digits.parse().ok();
-            let value = value.ok_or_else(|| self.problem(start, "invalid double literal"))?;
+            let value: Option<f64> = digits.parse().ok().filter(|value: &f64| value.is_finite());
+            let value = value.ok_or(Strange::Value("invalid double literal"))?;
             return Ok(Word::Literal(Literal::Double(value)));
         }
-        self.integer(start, digits.parse().ok())
+        self.integer(digits.parse().ok())
     }
 
     fn digits(&mut self) {
@@ -185,7 +218,7 @@ impl Lexer<'_> {
         }
     }
 
-    fn integer(&mut self, start: usize, value: Option<u64>) -> Result<Word, Problem> {
+    fn integer(&mut self, value: Option<u64>) -> Result<Word, Strange> {
         let unsigned = matches!(self.peek(0), Some('u' | 'U'));
         if unsigned {
             self.position += 1;
@@ -193,113 +226,70 @@ impl Lexer<'_> {
         match value {
             Some(value) if unsigned => Ok(Word::Literal(Literal::Uint(value))),
             Some(value) => Ok(Word::Integer(value)),
-            None if unsigned => Err(self.problem(start, "invalid uint literal")),
-            None => Err(self.problem(start, "invalid int literal")),
+            None if unsigned => Err(Strange::Value("invalid uint literal")),
+            None => Err(Strange::Value("invalid int literal")),
         }
     }
 
     /// A string or bytes, if one begins here.
-    fn quoted(&mut self) -> Result<Option<Word>, Problem> {
-        let (mut raw, mut bytes, mut prefix) = (false, false, 0);
-        while let Some(character) = self.peek(prefix) {
-            match character {
-                'r' | 'R' if !raw => raw = true,
-                'b' | 'B' if !bytes => bytes = true,
-                '"' | '\'' => break,
-                _ => return Ok(None),
-            }
-            prefix += 1;
-        }
-        let Some(quote) = self.peek(prefix) else { return Ok(None) };
-        let start = self.position;
-        self.position += prefix;
-        let triple = self.peek(1) == Some(quote) && self.peek(2) == Some(quote);
-        let length = if triple { 3 } else { 1 };
-        self.position += length;
-        let mut content: Vec<u8> = Vec::new();
-        loop {
-            let Some(character) = self.peek(0) else { return Err(self.unclosed(start)) };
-            if !triple && matches!(character, '\n' | '\r') {
-                return Err(self.unclosed(start));
-            }
-            if (0..length).all(|ahead| self.peek(ahead) == Some(quote)) {
-                self.position += length;
-                break;
-            }
-            self.position += 1;
-            if character == '\\' && !raw {
-                self.escape(bytes, &mut content)?;
-                continue;
-            }
-            if character == '\r' && self.peek(0) == Some('\n') {
-                continue;
-            }
-            push(&mut content, character);
-            if character == '\\'
-                && let Some(next) = self.peek(0)
-            {
-                // In a raw string a backslash keeps the quote after it from ending the string.
-                push(&mut content, next);
-                self.position += 1;
-            }
-        }
+    fn quoted(&mut self) -> Result<Option<Word>, Strange> {
+        let bytes = matches!(self.peek(0), Some('b' | 'B'));
+        let raw = matches!(self.peek(usize::from(bytes)), Some('r' | 'R'));
+        let prefix = usize::from(bytes) + usize::from(raw);
+        let Some(quote @ ('"' | '\'')) = self.peek(prefix) else { return Ok(None) };
+        let start = self.position + prefix;
+        let triple = (1..3).all(|ahead| self.peek(prefix + ahead) == Some(quote));
+        let (end, length) = match self.closing(start, quote, triple, raw) {
+            Ok(end) => (end, if triple { 3 } else { 1 }),
+            // The first two are an empty string.
+            Err(_) if triple => (start + 1, 1),
+            // The letters before it are a name.
+            Err(_) if prefix > 0 => return Ok(None),
+            Err(end) => return Err(Strange::Characters { end }),
+        };
+        self.position = end + length;
+        let content = &self.characters[start + length..end];
         if bytes {
+            let content = unescaped(content, raw, Of::Bytes).map_err(Strange::Value)?;
             return Ok(Some(Word::Literal(Literal::Bytes(content))));
         }
-        let text = String::from_utf8(content).map_err(|_| self.problem(start, "invalid string literal"))?;
+        let content = unescaped(content, raw, Of::Text).map_err(Strange::Value)?;
+        let text = String::from_utf8(content).map_err(|_| Strange::Value("unable to unescape string"))?;
         Ok(Some(Word::Literal(Literal::String(text))))
     }
 
-    fn unclosed(&self, start: usize) -> Problem {
-        let rest: String = self.characters[start..].iter().take_while(|c| **c != '\n').collect();
-        self.problem(start, format!("Syntax error: token recognition error at: '{rest}'"))
-    }
-
-    fn escape(&mut self, bytes: bool, content: &mut Vec<u8>) -> Result<(), Problem> {
-        let at = self.position;
-        let invalid = |lexer: &Self| lexer.problem(at.saturating_sub(1), "Syntax error: invalid escape sequence");
-        let kind = self.peek(0).ok_or_else(|| invalid(self))?;
-        self.position += 1;
-        let simple = match kind {
-            'a' => 7,
-            'b' => 8,
-            'f' => 12,
-            'n' => 10,
-            'r' => 13,
-            't' => 9,
-            'v' => 11,
-            '\\' | '\'' | '"' | '`' | '?' => kind as u8,
-            _ => 0,
-        };
-        if simple != 0 {
-            content.push(simple);
-            return Ok(());
-        }
-        let (digits, radix) = match kind {
-            'x' | 'X' => (2, 16),
-            'u' if !bytes => (4, 16),
-            'U' if !bytes => (8, 16),
-            '0'..='3' => {
-                self.position -= 1;
-                (3, 8)
+    /// Where the quotes are that close a string; the error is where it is seen that it is none.
+    fn closing(&self, start: usize, quote: char, triple: bool, raw: bool) -> Result<usize, usize> {
+        let length = if triple { 3 } else { 1 };
+        let mut at = start + length;
+        loop {
+            let Some(character) = self.characters.get(at).copied() else { return Err(at) };
+            if self.characters[at..].iter().take(length).filter(|next| **next == quote).count() == length {
+                return Ok(at);
             }
-            _ => return Err(invalid(self)),
-        };
-        let mut value = 0;
-        for _ in 0..digits {
-            let digit = self.peek(0).and_then(|character| character.to_digit(radix)).ok_or_else(|| invalid(self))?;
-            value = value * radix + digit;
-            self.position += 1;
+            match character {
+                '\n' | '\r' if !triple => return Err(at),
+                '\\' if !raw => at = self.behind_escape(at)?,
+                _ => at += 1,
+            }
         }
-        if bytes {
-            content.push(u8::try_from(value).map_err(|_| invalid(self))?);
-        } else {
-            push(content, char::from_u32(value).ok_or_else(|| invalid(self))?);
-        }
-        Ok(())
     }
-}
 
-fn push(content: &mut Vec<u8>, character: char) {
-    content.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    /// What comes behind an escape sequence; the error is where it is seen that it is none.
+    fn behind_escape(&self, backslash: usize) -> Result<usize, usize> {
+        let kind = backslash + 1;
+        let (count, radix) = match self.characters.get(kind) {
+            Some('a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '"' | '\'' | '\\' | '?' | '`') => (0, 16),
+            Some('x' | 'X') => (2, 16),
+            Some('u') => (4, 16),
+            Some('U') => (8, 16),
+            Some('0'..='3') => (2, 8),
+            _ => return Err(kind),
+        };
+        let is_digit = |at: &usize| self.characters.get(*at).is_some_and(|character| character.is_digit(radix));
+        match (kind + 1..=kind + count).find(|at| !is_digit(at)) {
+            Some(other) => Err(other),
+            None => Ok(kind + 1 + count),
+        }
+    }
 }

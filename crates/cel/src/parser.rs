@@ -6,6 +6,9 @@ mod macros;
 mod operators;
 mod recover;
 
+#[cfg(test)]
+pub(crate) use recover::OPERAND;
+
 use crate::ast::{Access, Entry, Expr, Field, Item, Kind, Literal};
 use crate::lexer::{Problem, Token, Word, Words, words};
 use crate::source::Problems;
@@ -194,7 +197,20 @@ impl<'a> Parser<'a> {
             {
                 return self.postfix(number);
             }
-            let operand = self.member()?;
+            if let Some(missing) = self.recover_signed(symbol) {
+                return Ok(missing);
+            }
+            let minus = self.at();
+            let operand = match symbol == "!" && self.take("-").is_some() {
+                true => match self.negative(minus)? {
+                    Some(number) => self.postfix(number)?,
+                    None => {
+                        self.position -= 1;
+                        self.member()?
+                    }
+                },
+                false => self.member()?,
+            };
             return Ok(if count % 2 == 1 { call(at, function, vec![operand]) } else { operand });
         }
         self.member()
@@ -271,6 +287,18 @@ impl<'a> Parser<'a> {
                 self.position = next;
                 self.advance();
                 Some((name.clone(), optional))
+            }
+            Word::EscapedName => {
+                self.report(Problem::at(self.tokens[next].at, "unsupported syntax: '`'"));
+                self.position = next;
+                self.advance();
+                Some((String::new(), optional))
+            }
+            _ if optional => {
+                self.position = next;
+                self.report(self.unexpected("{IDENTIFIER, ESC_IDENTIFIER}"));
+                self.problems.push(Problem::at(self.at(), "unsupported ident kind"));
+                None
             }
             _ => {
                 self.report_no_name(next);
@@ -411,7 +439,11 @@ impl<'a> Parser<'a> {
         let mut fields = Vec::new();
         while self.take("}").is_none() {
             let optional = self.take("?").is_some();
-            let name = self.name("IDENTIFIER")?;
+            let name = self.name(if optional {
+                "{IDENTIFIER, ESC_IDENTIFIER}"
+            } else {
+                "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}"
+            })?;
             let at = self.expect(":")?;
             fields.push(Field { at, name, value: self.expression_before(&["}", ","])?, optional });
             if self.take(",").is_none() {

@@ -5,6 +5,7 @@ mod cost;
 mod devices;
 mod libraries;
 mod objects;
+mod outcomes;
 mod properties;
 mod upstream;
 mod values;

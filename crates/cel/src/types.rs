@@ -30,8 +30,8 @@ pub enum Type {
     Duration,
     /// A point in time
     Timestamp,
-    /// A type itself
-    Type,
+    /// A type itself, and which
+    Type(Arc<Type>),
     /// A list and the type of its elements
     List(Arc<Type>),
     /// A map and the types of its keys and values
@@ -77,6 +77,7 @@ impl Type {
             Self::List(element) => format!("list({})", element.full_name()),
             Self::Map(pair) => format!("map({}, {})", pair.0.full_name(), pair.1.full_name()),
             Self::Optional(inner) => format!("optional_type({})", inner.full_name()),
+            Self::Type(ty) => format!("type({})", ty.full_name()),
             other => other.to_string(),
         }
     }
@@ -98,6 +99,9 @@ impl Type {
         if let Some(element) = inner("list(") {
             return Self::list(Self::read(element));
         }
+        if let Some(ty) = inner("type(") {
+            return Self::Type(Arc::new(Self::read(ty)));
+        }
         if let Some(value) = inner("optional(") {
             return Self::optional(Self::read(value));
         }
@@ -116,7 +120,6 @@ impl Type {
             "bytes" => Self::Bytes,
             "duration" => Self::Duration,
             "timestamp" => Self::Timestamp,
-            "type" => Self::Type,
             "A" => Self::Variable(0),
             "B" => Self::Variable(1),
             _ => Self::Opaque(text),
@@ -129,6 +132,7 @@ impl Type {
             Self::Variable(index) => with(*index),
             Self::List(element) => Self::list(element.replace(with)),
             Self::Optional(inner) => Self::optional(inner.replace(with)),
+            Self::Type(inner) => Self::Type(Arc::new(inner.replace(with))),
             Self::Map(pair) => Self::map(pair.0.replace(with), pair.1.replace(with)),
             other => other.clone(),
         }
@@ -137,7 +141,7 @@ impl Type {
     pub(crate) fn mentions(&self, variable: u32) -> bool {
         match self {
             Self::Variable(index) => *index == variable,
-            Self::List(inner) | Self::Optional(inner) => inner.mentions(variable),
+            Self::List(inner) | Self::Optional(inner) | Self::Type(inner) => inner.mentions(variable),
             Self::Map(pair) => pair.0.mentions(variable) || pair.1.mentions(variable),
             _ => false,
         }
@@ -158,7 +162,7 @@ impl fmt::Display for Type {
             Self::Bytes => formatter.write_str("bytes"),
             Self::Duration => formatter.write_str("duration"),
             Self::Timestamp => formatter.write_str("timestamp"),
-            Self::Type => formatter.write_str("type"),
+            Self::Type(ty) => write!(formatter, "type({ty})"),
             Self::List(element) => write!(formatter, "list({element})"),
             Self::Map(pair) => write!(formatter, "map({}, {})", pair.0, pair.1),
             Self::Optional(inner) => write!(formatter, "optional_type({inner})"),

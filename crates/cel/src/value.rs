@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use portolan_api::quantity::Quantity;
 use serde_json::Value as Json;
 
@@ -14,6 +13,7 @@ use crate::authorizer::{Asked, Authorizer, Decided};
 use crate::library::cidr::Cidr;
 use crate::library::format::Format;
 use crate::library::url::Url;
+use crate::moment::Moment;
 use crate::schema::{Merge, Object, Schema};
 
 /// A value. Objects and lists from JSON are not copied, and read only as far as an expression goes.
@@ -36,7 +36,7 @@ pub enum Value<'a> {
     /// Nanoseconds
     Duration(i64),
     /// A point in time
-    Timestamp(Timestamp),
+    Timestamp(Moment),
     /// A list
     List(List<'a>),
     /// A map or an object
@@ -193,7 +193,8 @@ impl<'a> Map<'a> {
             Self::Json(fields, values) => fields.get(name).map(|value| Value::of(value, values)),
             Self::Object(fields, object) => {
                 let field = object.fields.get(name)?;
-                let value = fields.get(&field.name)?;
+                // As upstream: a field that is null is as good as absent.
+                let value = fields.get(&field.name).filter(|value| !value.is_null())?;
                 Some(Value::of(value, &field.schema))
             }
             Self::Made(entries) | Self::Struct(_, entries) => {

@@ -29,7 +29,7 @@ impl Layout {
     ///
     /// # Errors
     /// What Go's library says.
-    pub(super) fn read(&self, text: &str) -> Result<String, String> {
+    pub fn read(&self, text: &str) -> Result<String, String> {
         let mut rest = Rest(text);
         let read = read(&mut rest, self.fraction);
         read.map_err(|problem| match problem {

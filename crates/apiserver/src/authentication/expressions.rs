@@ -71,6 +71,7 @@ impl Subject {
         let schema = self.schema();
         let environment = Environment::new().with(self.name(), schema.clone());
         let program = environment.compile(text).map_err(|error| format!("compilation failed: {error}"))?;
+        let program = program.instantiated().map_err(|why| format!("program instantiation failed: {why}"))?;
         Ok(Expression { text: text.to_owned(), subject: self, schema, program })
     }
 

@@ -62,6 +62,7 @@ impl Conditions {
         if *program.ty() != Type::Bool {
             return Err(format!("must evaluate to bool but got {}", program.ty()));
         }
+        let program = program.instantiated().map_err(|why| format!("program instantiation failed: {why}"))?;
         self.0.push(Arc::new(Condition { text: text.to_owned(), program }));
         Ok(())
     }

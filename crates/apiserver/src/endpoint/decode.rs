@@ -94,17 +94,8 @@ impl Call<'_> {
         })
     }
 
-    /// Holds an object against its schema; returns warnings, or refuses as `fieldValidation` says.
-    pub(crate) fn check(
-        &self,
-        object: &mut Value,
-        kind: GroupVersionKind<'_>,
-        duplicates: Vec<String>,
-    ) -> Result<Vec<String>, Status> {
-        self.check_body(object, kind, duplicates, None)
-    }
-
-    /// The same. Problems of a body in JSON are told in its order.
+    /// Holds an object against its schema; returns warnings, or refuses as `fieldValidation` says. Problems of a body in
+    /// JSON are told in its order.
     fn check_body(
         &self,
         object: &mut Value,
@@ -157,7 +148,7 @@ impl Call<'_> {
     ///
     /// An object that a user defined is pruned for this; its values, but for the metadata, are held against its schema
     /// later, when defaults are in place.
-    pub(super) fn findings(&self, object: &mut Value, kind: GroupVersionKind<'_>) -> Option<schema::Findings> {
+    pub(crate) fn findings(&self, object: &mut Value, kind: GroupVersionKind<'_>) -> Option<schema::Findings> {
         match self.resource.custom.as_ref().filter(|_| kind == self.kind()) {
             Some(version) => {
                 let custom::Pruned { unknown, wrong_metadata } = custom::prune(object, version.root());

@@ -15,7 +15,7 @@ use crate::status::Status;
 
 impl Call<'_> {
     /// Whether a body of this kind is one of users' objects.
-    pub(super) fn is_of_users(&self, kind: GroupVersionKind<'_>) -> bool {
+    pub(crate) fn is_of_users(&self, kind: GroupVersionKind<'_>) -> bool {
         self.resource.custom.is_some() && kind == self.kind()
     }
 

@@ -66,6 +66,10 @@ impl Errors {
         self.0.push(Error::invalid(&at.path(), value, detail));
     }
 
+    pub(crate) fn internal(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.0.push(Error::internal(&at.path(), detail));
+    }
+
     pub(crate) fn not_supported(&mut self, at: &At<'_>, value: impl Into<Shown>, supported: &[&str]) {
         self.0.push(Error::not_supported(&at.path(), value, supported));
     }

@@ -9,6 +9,7 @@ use portolan_api::time;
 use portolan_identity::{BoundObject, Claims};
 use serde_json::{Value, json};
 
+use crate::admission::{self, Attributes};
 use crate::authorization::node_of;
 use crate::body::Body;
 use crate::endpoint::{Call, Input, metadata};
@@ -35,13 +36,28 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         object["spec"]["expirationSeconds"] = DEFAULT_SECONDS.into();
     }
     call.track_sent(&mut object)?;
-    let mut object = super::admitted(call, object, false, &mut warnings).await?;
+    let mut attributes = Attributes::create(call, object, false);
+    attributes.name.clone_from(&call.info.name);
+    admission::mutate(&mut attributes).await?;
     let account = call.entry(&call.info.name).await?;
     let uid = storage::uid(&account);
-    expect_uid(call, &object, &uid)?;
-    let spec = &object["spec"];
-    let seconds = spec["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
+    expect_uid(call, &attributes.new, &uid)?;
+    // Whoever may refuse sees the request as it will be answered.
+    let said = metadata::of(&mut attributes.new);
+    for (name, value) in [
+        ("name", call.info.name.clone()),
+        ("namespace", call.namespace().to_owned()),
+        ("uid", uid.clone()),
+        ("creationTimestamp", time::format(call.now)),
+    ] {
+        said.insert(name.into(), value.into());
+    }
+    let seconds = attributes.new["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
     check(seconds)?;
+    admission::validate(&mut attributes).await?;
+    warnings.append(&mut attributes.warnings);
+    let mut object = attributes.new;
+    let spec = &object["spec"];
     let longest = call.server.config.access.service_accounts.longest_lifetime;
     let longest = longest.map_or(LONGEST_SECONDS, |longest| i64::try_from(longest.as_secs()).unwrap_or(i64::MAX));
     if seconds > longest {
@@ -84,15 +100,6 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     object["spec"]["audiences"] = json!(audiences);
     object["spec"]["expirationSeconds"] = seconds.into();
     object["status"] = json!({"token": token, "expirationTimestamp": time::format(asked_for)});
-    let said = metadata::of(&mut object);
-    for (name, value) in [
-        ("name", call.info.name.clone()),
-        ("namespace", call.namespace().to_owned()),
-        ("uid", uid),
-        ("creationTimestamp", time::format(call.now)),
-    ] {
-        said.insert(name.into(), value.into());
-    }
     let mut response = respond::json(201, &object);
     respond::add_warnings(&mut response, &warnings);
     Ok(response)

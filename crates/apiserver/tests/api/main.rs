@@ -27,6 +27,7 @@ mod limits;
 mod malformed;
 mod measurements;
 mod metadata;
+mod mutations;
 mod node_restriction;
 mod nodes;
 mod objects;

@@ -4,20 +4,20 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Cluster, admin, cluster, request};
 
-const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
-const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
-const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies";
-const MUTATING_BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings";
-const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+pub(crate) const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+pub(crate) const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+pub(crate) const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies";
+pub(crate) const MUTATING_BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings";
+pub(crate) const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 
-fn rules(group: &str, resource: &str) -> Value {
+pub(crate) fn rules(group: &str, resource: &str) -> Value {
     json!({"resourceRules": [
         {"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": [resource]},
     ]})
 }
 
-fn policy(name: &str, spec: Value) -> Value {
+pub(crate) fn policy(name: &str, spec: Value) -> Value {
     let mut policy = json!({"metadata": {"name": name}, "spec": spec});
     if !policy["spec"]["matchConstraints"].is_object() {
         policy["spec"]["matchConstraints"] = rules("", "configmaps");
@@ -25,11 +25,11 @@ fn policy(name: &str, spec: Value) -> Value {
     policy
 }
 
-fn binding(name: &str, policy: &str, actions: &[&str]) -> Value {
+pub(crate) fn binding(name: &str, policy: &str, actions: &[&str]) -> Value {
     json!({"metadata": {"name": name}, "spec": {"policyName": policy, "validationActions": actions}})
 }
 
-async fn made(cluster: &Cluster, path: &str, object: Value) {
+pub(crate) async fn made(cluster: &Cluster, path: &str, object: Value) {
     let reply = cluster.create(path, object).await;
     assert_eq!(reply.code, 201, "{reply:?}");
 }
@@ -38,7 +38,7 @@ fn map(name: &str, data: Value) -> Value {
     json!({"metadata": {"name": name, "labels": {"app": "x"}}, "data": data})
 }
 
-async fn create_map(cluster: &Cluster, name: &str, data: Value) -> Answer {
+pub(crate) async fn create_map(cluster: &Cluster, name: &str, data: Value) -> Answer {
     cluster.create(MAPS, map(name, data)).await
 }
 
@@ -244,7 +244,7 @@ async fn mutating_policies_merge_and_patch() {
     let refused = create_map(&cluster, "m", json!({})).await;
     assert_eq!(
         refused.text(),
-        "403 policy 'wrong' with binding 'wrong' denied request: unexpected type name \"Object.spec\", expected \"Object.metadata\", which matches field name path from root Object type"
+        "403 policy 'wrong' with binding 'wrong' denied request: type mismatch: unexpected type name \"Object.spec\", expected \"Object.metadata\", which matches field name path from root Object type"
     );
     let bad = json!({"reinvocationPolicy": "Never", "mutations": [
         {"patchType": "JSONPatch", "jsonPatch": {"expression": "Object{}"}},

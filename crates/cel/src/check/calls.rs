@@ -1,10 +1,10 @@
 //! Functions and operators.
 
-use portolan_base::go;
+use std::sync::Arc;
 
-use super::Checker;
+use super::{Checker, nothing};
 use crate::ast::{Expr, Kind};
-use crate::functions::{FUNCTIONS, Overload, Style};
+use crate::functions::{FUNCTIONS, Outcome, Overload, Style, no_overload_of};
 use crate::lexer::Problem;
 use crate::library::{self, text_format};
 use crate::plan::{Call, Node, Op};
@@ -14,7 +14,7 @@ use crate::value::Value;
 impl<'a> Checker<'a> {
     pub(super) fn call(&mut self, at: u32, target: Option<&'a Expr>, function: &'a str, arguments: &'a [Expr]) -> Node {
         match function {
-            "_&&_" | "_||_" => return self.logical(at, function, arguments),
+            "_&&_" | "_||_" => return self.logical(function, arguments),
             "_?_:_" => return self.choose(at, arguments),
             "bind" if self.environment.bindings => match (target, arguments) {
                 (Some(Expr { kind: Kind::Name(cel), .. }), [name, value, body]) if cel == "cel" => {
@@ -89,17 +89,21 @@ impl<'a> Checker<'a> {
             }
             _ => None,
         };
-        self.check_constants(at, name, texts, &arguments, matches!(pattern, Some(Err(_))));
+        if let Some(Err(why)) = &pattern {
+            self.failure.get_or_insert_with(|| why.to_string());
+        }
         let pattern = pattern.and_then(Result::ok);
-        let op = match (name, <[Node; 2]>::try_from(arguments)) {
+        let call = Call { function: name, overloads: fitting, arguments, pattern };
+        self.check_constants(at, texts, &call);
+        if let Some(Err(why)) = converted(&call) {
+            self.failure.get_or_insert_with(|| why.to_string());
+        }
+        let op = match (name, <[Node; 2]>::try_from(call.arguments)) {
             ("or" | "orValue", Ok([first, second])) => {
                 let (first, second) = (Box::new(first), Box::new(second));
                 Op::Otherwise { first, second, unwrap: name == "orValue" }
             }
-            (_, arguments) => {
-                let arguments = arguments.map_or_else(|others| others, Vec::from);
-                Op::Call(Call { function: name, overloads: fitting, arguments, pattern })
-            }
+            (_, arguments) => Op::Call(Call { arguments: arguments.map_or_else(|others| others, Vec::from), ..call }),
         };
         Node { op, ty }
     }
@@ -115,22 +119,25 @@ impl<'a> Checker<'a> {
     }
 
     /// Constants that can be seen to be wrong before anything is evaluated.
-    fn check_constants(&mut self, at: u32, name: &str, texts: &[Expr], arguments: &[Node], has_wrong_pattern: bool) {
-        let literal = |index: usize| match arguments.get(index).map(|node| &node.op) {
+    fn check_constants(&mut self, at: u32, texts: &[Expr], call: &Call) {
+        let Call { function: name, arguments, .. } = call;
+        let text_of = |node: Option<&Node>| match node.map(|node| &node.op) {
             Some(Op::Constant(Value::String(text))) => Some(text.to_string()),
             _ => None,
         };
-        let wrong = match name {
-            "duration" => literal(0).is_some_and(|text| go::parse_duration(&text).is_err()),
-            "timestamp" => literal(0).is_some_and(|text| library::time::parse_rfc3339(&text).is_none()),
-            "matches" => has_wrong_pattern,
+        // As upstream, it is the first in the brackets that is looked at, whatever it is to the function.
+        let first = texts.first().filter(|first| matches!(first.kind, Kind::Literal(_)));
+        let wrong = match (*name, first) {
+            ("duration" | "timestamp", Some(_)) => matches!(converted(call), Some(Err(_))),
+            ("matches", Some(_)) => text_of(arguments.get(arguments.len() - texts.len()))
+                .is_some_and(|text| library::regex::compile(&text).is_err()),
             _ => false,
         };
-        if wrong && let Some(last) = texts.last() {
-            self.doubts.push(Problem::at(last.at, format!("invalid {name} argument")));
+        if wrong && let Some(first) = first {
+            self.doubts.push(Problem::at(first.at, format!("invalid {name} argument")));
         }
-        if name == "format"
-            && let (Some(text), [Expr { kind: Kind::List(items), .. }]) = (literal(0), texts)
+        if *name == "format"
+            && let (Some(text), [Expr { kind: Kind::List(items), .. }]) = (text_of(arguments.first()), texts)
         {
             let types: Vec<Type> = match &arguments[1].op {
                 Op::List(nodes) => nodes.iter().map(|(node, _)| self.unifier.show(&node.ty)).collect(),
@@ -144,18 +151,18 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn logical(&mut self, at: u32, function: &str, terms: &'a [Expr]) -> Node {
+    fn logical(&mut self, function: &str, terms: &'a [Expr]) -> Node {
         let nodes: Vec<Node> = terms.iter().map(|term| self.expression(term)).collect();
-        for (index, node) in nodes.iter().enumerate() {
-            if self.unifier.assign(&Type::Bool, &node.ty) {
-                continue;
+        let mut fits = true;
+        for (term, node) in terms.iter().zip(&nodes) {
+            if !self.unifier.assign(&Type::Bool, &node.ty) {
+                let found = self.unifier.show(&node.ty);
+                self.report(term.at, format!("expected type 'bool' but found '{found}'"));
+                fits = false;
             }
-            let pair = match index {
-                0 => [node.ty.clone(), nodes[1].ty.clone()],
-                _ => [Type::Bool, node.ty.clone()],
-            };
-            let message = self.no_match(function, Style::Global, &pair);
-            return self.report(at, message);
+        }
+        if !fits {
+            return nothing();
         }
         let op = if function == "_&&_" { Op::And(nodes) } else { Op::Or(nodes) };
         Node { op, ty: Type::Bool }
@@ -179,6 +186,27 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// What a conversion makes of a constant; `None` if it is none, or not of a constant.
+fn converted(call: &Call) -> Option<Outcome<'static>> {
+    let is_conversion = matches!(
+        call.function,
+        "bool" | "bytes" | "double" | "duration" | "dyn" | "int" | "string" | "timestamp" | "type" | "uint"
+    );
+    let [argument] = call.arguments.as_slice() else { return None };
+    let value = match &argument.op {
+        Op::Constant(value) => value.clone(),
+        // What fails further inside was told there.
+        Op::Call(inner) => converted(inner)?.ok()?,
+        _ => return None,
+    };
+    let values = [value];
+    let overload = call.overloads.iter().find(|overload| overload.accepts(&values));
+    is_conversion.then(|| match overload {
+        Some(overload) => (overload.run)(&values),
+        None => Err(no_overload_of(call.function, &values)),
+    })
+}
+
 /// The type of a constant, as far as `format` looks at it.
 fn type_of(value: &Value<'_>) -> Type {
     match value {
@@ -191,7 +219,7 @@ fn type_of(value: &Value<'_>) -> Type {
         Value::Bytes(_) => Type::Bytes,
         Value::List(_) => Type::list(Type::Dyn),
         Value::Map(_) => Type::map(Type::Dyn, Type::Dyn),
-        Value::Type(_) => Type::Type,
+        Value::Type(_) => Type::Type(Arc::new(Type::Dyn)),
         _ => Type::Dyn,
     }
 }

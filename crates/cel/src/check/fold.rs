@@ -3,6 +3,7 @@
 use super::{Checker, Variable};
 use crate::ast::{Expr, Fold, How, Kind};
 use crate::functions::Style;
+use crate::lexer::Problem;
 use crate::plan::{FoldNode, Node, Op};
 use crate::types::Type;
 
@@ -56,11 +57,20 @@ impl<'a> Checker<'a> {
         let filter = fold.filter.as_ref().map(|filter| self.expression(filter));
         let body = self.expression(&fold.body);
         self.scope.truncate(depth);
-        if let Some(filter) = &filter
-            && !self.unifier.assign(&Type::Bool, &filter.ty)
-        {
-            let list = Type::list(body.ty.clone());
-            let message = self.no_match("_?_:_", Style::Global, &[filter.ty.clone(), list.clone(), list]);
+        let is_passed = filter.as_ref().is_none_or(|filter| self.unifier.assign(&Type::Bool, &filter.ty));
+        if let (false, Some(filter)) = (is_passed, &filter) {
+            let step = match fold.how {
+                How::Map | How::MapEntry => self.fold_type(fold, &body, &range_type, key),
+                _ => Ok(Type::list(body.ty.clone())),
+            };
+            let given = match step {
+                Ok(ty) => [filter.ty.clone(), ty.clone(), ty],
+                Err(message) => {
+                    self.problems.push(Problem::at(at, message));
+                    [filter.ty.clone(), Type::Error, Type::map(Type::Dyn, Type::Dyn)]
+                }
+            };
+            let message = self.no_match("_?_:_", Style::Global, &given);
             return self.report(at, message);
         }
         let ty = match self.fold_type(fold, &body, &range_type, key) {
@@ -87,7 +97,15 @@ impl<'a> Checker<'a> {
                 ty if ty.is_dyn() => Ok(Type::map(Type::Dyn, Type::Dyn)),
                 other => Err(self.no_match("cel.@mapInsert", Style::Global, &[Type::map(Type::Dyn, Type::Dyn), other])),
             },
-            How::SortBy => Ok(range.clone()),
+            How::SortBy => match self.unifier.resolve(&body.ty) {
+                Type::Int | Type::Uint | Type::Double | Type::Bool | Type::String | Type::Bytes => Ok(range.clone()),
+                Type::Duration | Type::Timestamp | Type::Variable(_) => Ok(range.clone()),
+                ty if ty.is_dyn() => Ok(range.clone()),
+                other => {
+                    let given = [range.clone(), Type::list(other)];
+                    Err(self.no_match("@sortByAssociatedKeys", Style::Member, &given))
+                }
+            },
             How::OptMap => Ok(Type::optional(body.ty.clone())),
             How::OptFlatMap => match self.unifier.resolve(&body.ty) {
                 ty @ Type::Optional(_) => Ok(ty),

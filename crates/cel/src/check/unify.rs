@@ -33,6 +33,7 @@ impl Unifier {
             },
             Type::List(element) => Type::list(self.resolve(element)),
             Type::Optional(inner) => Type::optional(self.resolve(inner)),
+            Type::Type(inner) => Type::Type(std::sync::Arc::new(self.resolve(inner))),
             Type::Map(pair) => Type::map(self.resolve(&pair.0), self.resolve(&pair.1)),
             other => other.clone(),
         }
@@ -76,7 +77,10 @@ impl Unifier {
                 self.unify(left, right)
             }
             (Type::Map(left), Type::Map(right)) => self.unify(&left.0, &right.0) && self.unify(&left.1, &right.1),
-            (Type::Object(left), Type::Object(right)) => std::sync::Arc::ptr_eq(left, right) || left == right,
+            // Types of objects have their places as names: one that is the same elsewhere is another one.
+            (Type::Object(left), Type::Object(right)) => std::sync::Arc::ptr_eq(left, right),
+            // What they are types of does not matter.
+            (Type::Type(_), Type::Type(_)) => true,
             (left, right) => left == right,
         }
     }

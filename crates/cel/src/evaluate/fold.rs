@@ -8,7 +8,7 @@ use super::{Evaluator, Local, insert};
 use crate::ast::How;
 use crate::cost;
 use crate::error::EvaluationError;
-use crate::functions::Outcome;
+use crate::functions::{Outcome, no_overload_of};
 use crate::library::lists;
 use crate::plan::{FoldNode, Node};
 use crate::value::{Entries, Map, Value};
@@ -73,17 +73,11 @@ impl<'b, 'a> Evaluator<'b, 'a> {
                 }
             }
             other => {
-                let found = match other {
-                    Value::String(_) => "types.String",
-                    Value::Bool(_) => "types.Bool",
-                    Value::Int(_) => "types.Int",
-                    Value::Uint(_) => "types.Uint",
-                    Value::Double(_) => "types.Double",
-                    Value::Bytes(_) => "types.Bytes",
-                    Value::Null => "types.Null",
-                    other => other.type_name(),
-                };
-                return Err(EvaluationError::text(format!("got '{found}', expected iterable type")));
+                let found = go_type(other);
+                return Err(EvaluationError::text(match fold.variables {
+                    2 => format!("unsupported comprehension range type: {found}"),
+                    _ => format!("got '{found}', expected iterable type"),
+                }));
             }
         }
         Ok(())
@@ -168,7 +162,10 @@ impl<'b, 'a> Evaluator<'b, 'a> {
                         insert(&mut entries, key, value)?;
                     }
                 }
-                (How::MapEntry, _) => return Err(EvaluationError::NoSuchOverload),
+                (How::MapEntry, made) => {
+                    let map = Value::Map(Map::Made(Arc::default()));
+                    return Err(no_overload_of("cel.@mapInsert", &[map, made]));
+                }
                 (_, made) => insert(&mut entries, key.clone(), made)?,
             }
             Ok(Next::Go)
@@ -206,6 +203,30 @@ impl<'b, 'a> Evaluator<'b, 'a> {
             (_, value @ Value::Optional(_)) => Ok(value),
             _ => Err(EvaluationError::NoSuchOverload),
         }
+    }
+}
+
+/// What upstream's program calls the type of a value.
+fn go_type<'v>(value: &'v Value<'_>) -> &'v str {
+    match value {
+        Value::Null => "types.Null",
+        Value::Bool(_) => "types.Bool",
+        Value::Int(_) => "types.Int",
+        Value::Uint(_) => "types.Uint",
+        Value::Double(_) => "types.Double",
+        Value::String(_) => "types.String",
+        Value::Bytes(_) => "types.Bytes",
+        Value::Duration(_) => "types.Duration",
+        Value::Timestamp(_) => "types.Timestamp",
+        Value::Optional(_) => "*types.Optional",
+        Value::Type(_) => "*types.Type",
+        Value::Url(_) => "cel.URL",
+        Value::Ip(_) => "cel.IP",
+        Value::Cidr(_) => "cel.CIDR",
+        Value::Quantity(_) => "cel.Quantity",
+        Value::Semver(_) => "cel.Semver",
+        Value::Format(_) => "*cel.Format",
+        other => other.type_name(),
     }
 }
 

@@ -95,7 +95,8 @@ fn contains_ip<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         [Value::Cidr(cidr), Value::Ip(address)] => (cidr, *address),
         [Value::Cidr(cidr), Value::String(text)] => match ip::parse(text) {
             Ok(address) => (cidr, address),
-            Err(why) => return fail(why),
+            // Upstream takes why it is none for another argument.
+            Err(_) => return no_overload(),
         },
         _ => return no_overload(),
     };

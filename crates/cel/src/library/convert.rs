@@ -7,10 +7,11 @@ use portolan_base::go;
 use super::{fail, no_overload, time};
 use crate::error::EvaluationError;
 use crate::functions::{Outcome, Row, Style::Global};
+use crate::moment::{Moment, NoMoment};
 use crate::value::Value;
 
 pub(super) const ROWS: &[Row] = &[
-    Row("type", Global, &["A"], "type", |values| Ok(Value::Type(Arc::from(values[0].type_name())))),
+    Row("type", Global, &["A"], "type(A)", |values| Ok(Value::Type(Arc::from(values[0].type_name())))),
     Row("dyn", Global, &["A"], "dyn", |values| Ok(values[0].clone())),
     Row("bool", Global, &["bool"], "bool", |values| Ok(values[0].clone())),
     Row("bool", Global, &["string"], "bool", |values| match values[0].as_str().and_then(go::parse_bool) {
@@ -45,9 +46,9 @@ pub(super) const ROWS: &[Row] = &[
         _ => no_overload(),
     }),
     Row("duration", Global, &["duration"], "duration", |values| Ok(values[0].clone())),
-    Row("duration", Global, &["int"], "duration", |values| match values {
-        [Value::Int(nanos)] => Ok(Value::Duration(*nanos)),
-        _ => no_overload(),
+    // Declared, but never done.
+    Row("duration", Global, &["int"], "duration", |_| {
+        fail("type conversion error from 'int' to 'google.protobuf.Duration'")
     }),
     Row("duration", Global, &["string"], "duration", |values| {
         let parsed = values[0].as_str().and_then(|text| go::parse_duration(text).ok());
@@ -60,11 +61,10 @@ pub(super) const ROWS: &[Row] = &[
         [Value::Int(seconds)] => time::of_seconds(*seconds),
         _ => no_overload(),
     }),
-    Row("timestamp", Global, &["string"], "timestamp", |values| {
-        let parsed = values[0].as_str().and_then(time::parse_rfc3339);
-        parsed
-            .map(Value::Timestamp)
-            .ok_or(EvaluationError::text("type conversion error from 'string' to 'google.protobuf.Timestamp'"))
+    Row("timestamp", Global, &["string"], "timestamp", |values| match values[0].as_str().map(Moment::parse) {
+        Some(Ok(moment)) => Ok(Value::Timestamp(moment)),
+        Some(Err(NoMoment::Overflow)) => fail("timestamp overflow"),
+        _ => fail("type conversion error from 'string' to 'google.protobuf.Timestamp'"),
     }),
 ];
 
@@ -79,7 +79,7 @@ fn int<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         Value::String(text) => {
             text.parse().map_err(|_| EvaluationError::text("type conversion error from 'string' to 'int'"))?
         }
-        Value::Timestamp(time) => time.as_second(),
+        Value::Timestamp(time) => time.seconds(),
         Value::Duration(nanos) => *nanos,
         _ => return no_overload(),
     };
@@ -94,7 +94,8 @@ fn uint<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         Value::Double(value) if *value >= 0.0 && *value < 2f64.powi(64) => *value as u64,
         Value::Double(_) => return Err(overflow()),
         Value::String(text) => {
-            text.parse().map_err(|_| EvaluationError::text("type conversion error from 'string' to 'uint'"))?
+            let parsed = text.parse().ok().filter(|_| !text.starts_with('+'));
+            parsed.ok_or(EvaluationError::text("type conversion error from 'string' to 'uint'"))?
         }
         _ => return no_overload(),
     };
@@ -107,7 +108,7 @@ fn double<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         Value::Int(value) => *value as f64,
         Value::Uint(value) => *value as f64,
         Value::String(text) => {
-            text.parse().map_err(|_| EvaluationError::text("type conversion error from 'string' to 'double'"))?
+            go::parse_float(text).ok_or(EvaluationError::text("type conversion error from 'string' to 'double'"))?
         }
         _ => return no_overload(),
     };
@@ -135,7 +136,7 @@ pub(crate) fn plain(value: &Value<'_>) -> String {
         Value::Double(value) => double_text(*value),
         Value::String(text) => text.to_string(),
         Value::Duration(nanos) => time::duration_text(*nanos),
-        Value::Timestamp(time) => time::timestamp_text(*time),
+        Value::Timestamp(time) => time.to_string(),
         Value::Type(name) => name.to_string(),
         other => other.type_name().to_owned(),
     }

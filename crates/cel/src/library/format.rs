@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::{no_overload, time, url};
 use crate::functions::{Outcome, Row, Style::Global, Style::Member};
+use crate::moment::Moment;
 use crate::value::Value;
 
 const FORMAT: &str = "kubernetes.NamedFormat";
@@ -36,15 +37,11 @@ const FORMATS: [Format; 13] = [
     },
     Format { name: "dns1035LabelPrefix", check: |text| validation::is_dns1035_label(&finished(text)), size: 30 },
     Format { name: "labelValue", check: validation::is_valid_label_value, size: 40 },
-    Format { name: "uri", check: |text| url::parse(text).err().into_iter().collect(), size: 1107 },
+    Format { name: "uri", check: |text| url::checked(text).err().into_iter().collect(), size: 1107 },
     Format { name: "uuid", check: |text| unless(UUID.is_match(text), "does not match the UUID format"), size: 66 },
     Format { name: "byte", check: |text| unless(STANDARD.decode(text).is_ok(), "invalid base64"), size: 82 },
     Format { name: "date", check: |text| unless(is_date(text), "invalid date"), size: 106 },
-    Format {
-        name: "datetime",
-        check: |text| unless(time::parse_rfc3339(text).is_some(), "invalid datetime"),
-        size: 106,
-    },
+    Format { name: "datetime", check: |text| unless(Moment::parse(text).is_ok(), "invalid datetime"), size: 106 },
 ];
 
 static UUID: LazyLock<Regex> = LazyLock::new(|| {

@@ -77,16 +77,12 @@ const fn concat_rows() -> [Row; 44] {
     rows
 }
 
-fn compared(left: &Value<'_>, right: &Value<'_>) -> Result<Ordering, EvaluationError> {
-    order(left, right).ok_or(EvaluationError::NoSuchOverload)
-}
-
 fn is_sorted<'a>(values: &[Value<'a>]) -> Outcome<'a> {
     let [Value::List(list)] = values else { return no_overload() };
     let mut previous: Option<Value<'_>> = None;
     for item in list.iter() {
         if let Some(previous) = previous
-            && compared(&previous, &item)?.is_gt()
+            && order(&previous, &item).is_some_and(Ordering::is_gt)
         {
             return Ok(false.into());
         }
@@ -114,7 +110,7 @@ fn best<'a>(values: &[Value<'a>], name: &str, wanted: Ordering) -> Outcome<'a> {
     for item in list.iter() {
         let better = match &best {
             None => true,
-            Some(best) => compared(&item, best)? == wanted,
+            Some(best) => order(&item, best) == Some(wanted),
         };
         if better {
             best = Some(item);

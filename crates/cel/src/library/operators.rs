@@ -8,7 +8,7 @@ use super::{fail, no_overload, time};
 use crate::error::EvaluationError;
 use crate::functions::{Outcome, Row, Style::Global, Style::Member};
 use crate::schema::Merge;
-use crate::value::{List, Value};
+use crate::value::{List, Map, Value};
 
 pub(super) const ROWS: &[Row] = &[
     Row("!_", Global, &["bool"], "bool", |values| match values {
@@ -17,7 +17,13 @@ pub(super) const ROWS: &[Row] = &[
     }),
     Row("-_", Global, &["int"], "int", negate),
     Row("-_", Global, &["double"], "double", negate),
-    Row("_==_", Global, &["A", "A"], "bool", |values| Ok(equal(&values[0], &values[1]).into())),
+    Row("_==_", Global, &["A", "A"], "bool", |values| match values {
+        [left, Value::Null] => Ok(matches!(left, Value::Null).into()),
+        [left, right] if is_particular(left) && left.type_name() != right.type_name() => no_overload(),
+        // Nor are objects with known fields compared with what has none.
+        [Value::Map(Map::Object(..)), right] if !matches!(right, Value::Map(_)) => no_overload(),
+        _ => Ok(equal(&values[0], &values[1]).into()),
+    }),
     Row("_!=_", Global, &["A", "A"], "bool", |values| Ok((!equal(&values[0], &values[1])).into())),
     Row("_+_", Global, &["int", "int"], "int", arithmetic_add),
     Row("_+_", Global, &["uint", "uint"], "uint", arithmetic_add),
@@ -238,8 +244,15 @@ fn index<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         Value::Map(map) => {
             map.get(&values[1]).ok_or_else(|| EvaluationError::NoSuchKey(super::convert::plain(&values[1])))
         }
-        _ => no_overload(),
+        // What has no parts at all has not this one.
+        _ => Err(EvaluationError::NoSuchKey(super::convert::plain(&values[1]))),
     }
+}
+
+/// Whether a value is of one of Kubernetes' own types, which are compared with their like only.
+fn is_particular(value: &Value<'_>) -> bool {
+    use Value::{Cidr, Format, Ip, Quantity, Semver, Url};
+    matches!(value, Cidr(_) | Format(_) | Ip(_) | Quantity(_) | Semver(_) | Url(_))
 }
 
 fn place(value: &Value<'_>) -> Option<i64> {
@@ -262,7 +275,7 @@ fn optional_index<'a>(values: &[Value<'a>]) -> Outcome<'a> {
             place(&values[1]).and_then(|place| usize::try_from(place).ok()).and_then(|place| list.get(place))
         }
         Value::Map(map) => map.get(&values[1]),
-        _ => return no_overload(),
+        _ => None,
     };
     Ok(Value::Optional(found.map(Arc::new)))
 }

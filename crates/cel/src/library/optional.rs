@@ -62,7 +62,7 @@ fn is_zero(value: &Value<'_>) -> bool {
         Value::String(text) => text.is_empty(),
         Value::Bytes(bytes) => bytes.is_empty(),
         Value::Duration(nanos) => *nanos == 0,
-        Value::Timestamp(time) => time.as_nanosecond() == -62_135_596_800 * 1_000_000_000,
+        Value::Timestamp(time) => time.is_zero(),
         Value::List(list) => list.is_empty(),
         Value::Map(map) => map.is_empty(),
         Value::Optional(inner) => inner.is_none(),

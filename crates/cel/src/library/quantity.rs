@@ -26,9 +26,9 @@ pub(super) const ROWS: &[Row] = &[
     }),
     Row("isInteger", Member, &[QUANTITY], "bool", |values| one(values, |amount| Ok(amount.is_whole().into()))),
     Row("asInteger", Member, &[QUANTITY], "int", |values| {
-        one(values, |amount| match amount.is_whole() {
-            true => Ok(Value::Int(amount.value())),
-            false => fail("cannot convert value to integer"),
+        one(values, |amount| match i64::try_from(amount.nanos() / 1_000_000_000) {
+            Ok(units) if amount.is_whole() => Ok(Value::Int(units)),
+            _ => fail("cannot convert value to integer"),
         })
     }),
     Row("asApproximateFloat", Member, &[QUANTITY], "double", |values| {

@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Row] = &[
     Row("matches", Member, &["string", "string"], "bool", matches),
     Row("find", Member, &["string", "string"], "string", |values| match values {
         [Value::String(text), Value::String(pattern)] => {
-            let found = compile(pattern)?.find(text).map_or(String::new(), |found| found.as_str().to_owned());
+            let found = legal(pattern)?.find(text).map_or(String::new(), |found| found.as_str().to_owned());
             Ok(found.into())
         }
         _ => no_overload(),
@@ -28,6 +28,11 @@ pub(super) const ROWS: &[Row] = &[
 /// Compiles a pattern.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, EvaluationError> {
     regexp::compile(pattern, SIZE_LIMIT).map_err(EvaluationError::text)
+}
+
+/// The same, for what searches.
+fn legal(pattern: &str) -> Result<Regex, EvaluationError> {
+    compile(pattern).map_err(|why| EvaluationError::text(format!("Illegal regex: {why}")))
 }
 
 fn matches<'a>(values: &[Value<'a>]) -> Outcome<'a> {
@@ -43,7 +48,7 @@ fn find_all<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         [Value::Int(limit)] if *limit >= 0 => *limit as usize,
         _ => usize::MAX,
     };
-    let pattern = compile(pattern)?;
+    let pattern = legal(pattern)?;
     let found = pattern.find_iter(text).take(limit).map(|found| Value::from(found.as_str().to_owned()));
     Ok(Value::list(found.collect()))
 }

@@ -82,7 +82,8 @@ fn index_of<'a>(values: &[Value<'a>]) -> Outcome<'a> {
     };
     let text: Vec<char> = text.chars().collect();
     if part.is_empty() {
-        return Ok(Value::Int(offset.min(text.len()) as i64));
+        // Nothing is everywhere, as upstream has it also beyond the end.
+        return Ok(Value::Int(offset as i64));
     }
     let part: Vec<char> = part.chars().collect();
     Ok(Value::Int(find(&text, &part, offset).map_or(-1, |place| place as i64)))
@@ -98,7 +99,8 @@ fn last_index_of<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         _ => text.len().saturating_sub(1),
     };
     if part.is_empty() {
-        return Ok(Value::Int(offset.min(text.len()) as i64));
+        // Nothing is everywhere, as upstream has it also beyond the end.
+        return Ok(Value::Int(offset as i64));
     }
     let part: Vec<char> = part.chars().collect();
     if offset >= text.len() || part.len() > text.len() {

@@ -10,87 +10,100 @@ use crate::error::EvaluationError;
 use crate::types::Type;
 use crate::value::{List, Value};
 
-/// Largest number of decimals.
-const MAX_PRECISION: usize = 1000;
+/// As many decimals as are made at most. Upstream makes all that are asked for.
+const MAX_PRECISION: usize = 100_000;
+
+/// The decimals of the smallest number.
+const ALL_DECIMALS: usize = 1074;
 
 type Formatted = Result<String, EvaluationError>;
 
 /// Fills values into the clauses of a text.
 pub(super) fn format(text: &str, arguments: &List<'_>) -> Formatted {
     let mut result = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
+    let mut rest = text;
     let mut next = 0;
-    while let Some(character) = characters.next() {
-        if character != '%' {
-            result.push(character);
-            continue;
-        }
-        if characters.peek() == Some(&'%') {
-            characters.next();
+    while let Some((plain, clause)) = rest.split_once('%') {
+        result.push_str(plain);
+        if let Some(behind) = clause.strip_prefix('%') {
             result.push('%');
+            rest = behind;
             continue;
         }
-        let mut precision = None;
-        if characters.peek() == Some(&'.') {
-            characters.next();
-            let mut digits = String::new();
-            while let Some(digit) = characters.next_if(char::is_ascii_digit) {
-                digits.push(digit);
-            }
-            let parsed: Option<usize> = digits.parse().ok();
-            let parsed = parsed.ok_or_else(|| fail("error while parsing precision"))?;
-            if parsed > MAX_PRECISION {
-                return Err(fail(&format!("precision {parsed} exceeds maximum allowed precision of {MAX_PRECISION}")));
-            }
-            precision = Some(parsed);
-        }
-        let Some(verb) = characters.next() else { return Err(fail("unexpected end of string")) };
         let argument = arguments.get(next).ok_or_else(|| fail(&format!("index {next} out of range")))?;
+        let (verb, precision, behind) = read(clause).map_err(|why| fail(&why))?;
+        result.push_str(&self::clause(verb, precision.unwrap_or(6), &argument)?);
         next += 1;
-        result.push_str(&clause(verb, precision.unwrap_or(6), &argument)?);
+        rest = behind;
     }
+    result.push_str(rest);
     Ok(result)
+}
+
+/// What stands behind a percent sign: the verb, how many decimals it wants, and what follows.
+fn read(clause: &str) -> Result<(char, Option<usize>, &str), String> {
+    if clause.is_empty() {
+        return Err("unexpected end of string".into());
+    }
+    let wrong = |why: String| format!("could not parse formatting clause: error while parsing precision: {why}");
+    let (precision, rest) = match clause.strip_prefix('.') {
+        None => (None, clause),
+        Some(behind) => {
+            let length = behind.bytes().take_while(u8::is_ascii_digit).count();
+            let (digits, rest) = behind.split_at(length);
+            if rest.is_empty() {
+                return Err(wrong("could not find end of precision specifier".into()));
+            }
+            let what = if digits.is_empty() { "invalid syntax" } else { "value out of range" };
+            let precision: usize = digits.parse().map_err(|_| {
+                let digits = go::quote(digits);
+                wrong(format!("error while converting precision to integer: strconv.Atoi: parsing {digits}: {what}"))
+            })?;
+            (Some(precision), rest)
+        }
+    };
+    let mut characters = rest.chars();
+    match characters.next() {
+        Some(verb @ ('s' | 'd' | 'f' | 'e' | 'b' | 'x' | 'X' | 'o')) => Ok((verb, precision, characters.as_str())),
+        Some(other) => Err(format!("could not parse formatting clause: unrecognized formatting clause \"{other}\"")),
+        None => Err("unexpected end of string".into()),
+    }
 }
 
 /// What can be seen to be wrong with a text and the types of what is filled in: which argument is at fault, or
 /// none, and why.
 pub(crate) fn check(text: &str, types: &[Type]) -> Result<(), (Option<usize>, String)> {
-    let mut characters = text.chars().peekable();
+    let mut rest = text;
     let mut next = 0;
-    while let Some(character) = characters.next() {
-        if character != '%' || characters.next_if_eq(&'%').is_some() {
+    while let Some((_, clause)) = rest.split_once('%') {
+        if let Some(behind) = clause.strip_prefix('%') {
+            rest = behind;
             continue;
         }
         let Some(ty) = types.get(next) else { return Err((None, format!("index {next} out of range"))) };
-        if characters.next_if_eq(&'.').is_some() {
-            let mut digits = String::new();
-            while let Some(digit) = characters.next_if(char::is_ascii_digit) {
-                digits.push(digit);
-            }
-            if digits.is_empty() {
-                let why = "error while converting precision to integer: strconv.Atoi: parsing \"\": invalid syntax";
-                return Err((None, format!("could not parse formatting clause: error while parsing precision: {why}")));
-            }
-        }
-        let Some(verb) = characters.next() else { return Err((None, "unexpected end of string".into())) };
+        let (verb, _, behind) = read(clause).map_err(|why| (None, why))?;
         let fits = match (verb, ty) {
             ('s', Type::Opaque(_) | Type::Optional(_) | Type::Object(_) | Type::Struct(_)) => false,
-            ('s', _) => true,
-            ('d' | 'o' | 'f' | 'e' | 'b' | 'x' | 'X', Type::Dyn)
-            | ('d' | 'o', Type::Int | Type::Uint)
+            ('s', _) | (_, Type::Dyn) => true,
+            ('d' | 'o', Type::Int | Type::Uint)
             | ('f' | 'e', Type::Double | Type::String)
             | ('b', Type::Bool | Type::Int | Type::Uint)
             | ('x' | 'X', Type::Int | Type::Uint | Type::String | Type::Bytes) => true,
-            ('d' | 'o' | 'f' | 'e' | 'b' | 'x' | 'X', _) => false,
-            (other, _) => {
-                let why = format!("could not parse formatting clause: unrecognized formatting clause \"{other}\"");
-                return Err((None, why));
-            }
+            _ => false,
         };
         if !fits {
-            return Err((Some(next), format!("error during formatting: {}, was given {ty}", wants(verb))));
+            // Of what has parts, only what it is is told.
+            let given = match ty {
+                Type::List(_) => "list".to_owned(),
+                Type::Map(_) => "map".to_owned(),
+                Type::Optional(_) => "optional_type".to_owned(),
+                Type::Type(_) => "type".to_owned(),
+                other => other.to_string(),
+            };
+            return Err((Some(next), format!("error during formatting: {}, was given {given}", wants(verb))));
         }
         next += 1;
+        rest = behind;
     }
     if next < types.len() {
         let given = types.len();
@@ -124,10 +137,28 @@ fn clause(verb: char, precision: usize, value: &Value<'_>) -> Formatted {
         ('s', _) => text(value),
         ('d', Value::Int(number)) => Ok(number.to_string()),
         ('d', Value::Uint(number)) => Ok(number.to_string()),
-        ('f' | 'e', Value::Double(number)) if !number.is_finite() => Ok(infinite(*number)),
-        ('f' | 'e', Value::String(text)) if matches!(&**text, "NaN" | "Infinity" | "-Infinity") => Ok(text.to_string()),
-        ('f', Value::Double(number)) => Ok(grouped(&format!("{number:.precision$}"))),
-        ('e', Value::Double(number)) => Ok(scientific(*number, precision)),
+        ('f' | 'e', Value::String(text)) if matches!(&**text, "NaN" | "Infinity" | "-Infinity") => {
+            let number = match &**text {
+                "NaN" => f64::NAN,
+                "Infinity" => f64::INFINITY,
+                _ => f64::NEG_INFINITY,
+            };
+            clause(verb, precision, &Value::Double(number))
+        }
+        ('f' | 'e', Value::Double(_)) if precision > MAX_PRECISION => {
+            Err(fail(&format!("precision {precision} exceeds maximum allowed precision of {MAX_PRECISION}")))
+        }
+        ('f', Value::Double(number)) if !number.is_finite() => Ok(infinite(*number).into()),
+        // There is no minus before nothing.
+        ('f', Value::Double(number)) => {
+            let number = if *number == 0.0 { 0.0 } else { *number };
+            // No number has more decimals than these that are not zero.
+            let exact = precision.min(ALL_DECIMALS);
+            Ok(grouped(&format!("{number:.exact$}")) + &"0".repeat(precision - exact))
+        }
+        // Upstream takes the number of decimals for the least width.
+        ('e', Value::Double(number)) if !number.is_finite() => Ok(padded(infinite(*number), precision)),
+        ('e', Value::Double(number)) => Ok(padded(&scientific(*number, 6), precision)),
         ('b', Value::Bool(bit)) => Ok(u8::from(*bit).to_string()),
         ('b', Value::Int(number)) => Ok(signed(*number, |number| format!("{number:b}"))),
         ('b', Value::Uint(number)) => Ok(format!("{number:b}")),
@@ -141,20 +172,21 @@ fn clause(verb: char, precision: usize, value: &Value<'_>) -> Formatted {
         ('X', Value::String(text)) => Ok(hex(text.as_bytes()).to_uppercase()),
         ('x', Value::Bytes(bytes)) => Ok(hex(bytes)),
         ('X', Value::Bytes(bytes)) => Ok(hex(bytes).to_uppercase()),
-        ('d' | 'f' | 'e' | 'b' | 'o' | 'x' | 'X', _) => refuse(wants(verb)),
-        (other, _) => {
-            Err(fail(&format!("could not parse formatting clause: unrecognized formatting clause \"{other}\"")))
-        }
+        _ => refuse(wants(verb)),
     }
 }
 
-fn infinite(number: f64) -> String {
+fn padded(text: &str, width: usize) -> String {
+    " ".repeat(width.saturating_sub(text.chars().count())) + text
+}
+
+fn infinite(number: f64) -> &'static str {
     if number.is_nan() {
-        "NaN".into()
+        "NaN"
     } else if number > 0.0 {
-        "Infinity".into()
+        "∞"
     } else {
-        "-Infinity".into()
+        "-∞"
     }
 }
 
@@ -206,7 +238,7 @@ fn text(value: &Value<'_>) -> Formatted {
         | Value::Double(_)
         | Value::String(_)
         | Value::Type(_) => plain(value),
-        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::Bytes(bytes) => of_bytes(bytes)?.to_owned(),
         Value::Duration(_) | Value::Timestamp(_) | Value::List(_) | Value::Map(_) => inner(value, false)?,
         other => {
             let name = other.type_name();
@@ -215,17 +247,24 @@ fn text(value: &Value<'_>) -> Formatted {
     })
 }
 
+fn of_bytes(bytes: &[u8]) -> Result<&str, EvaluationError> {
+    std::str::from_utf8(bytes).map_err(|_| {
+        let why = "invalid UTF-8 in bytes, cannot convert to string";
+        fail(&format!("error during formatting: could not convert argument {} to string", go::quote(why)))
+    })
+}
+
 /// A value within a list or map: as it would be written in an expression.
 fn inner(value: &Value<'_>, quoted: bool) -> Formatted {
     Ok(match value {
         Value::String(text) if quoted => go::quote(text),
-        Value::Bytes(bytes) if quoted => format!("b{}", go::quote(&String::from_utf8_lossy(bytes))),
+        Value::Bytes(bytes) if quoted => format!("b{}", go::quote(of_bytes(bytes)?)),
         Value::Double(number) if quoted && number.is_finite() => format!("{number:.6}"),
-        Value::Double(number) if quoted => format!("{:?}", infinite(*number)),
+        Value::Double(number) if quoted => go::quote(&plain(value)),
         Value::Duration(nanos) if quoted => format!("duration({:?})", time::duration_text(*nanos)),
-        Value::Timestamp(time) if quoted => format!("timestamp({:?})", time::timestamp_text(*time)),
+        Value::Timestamp(time) if quoted => format!("timestamp({:?})", time.to_string()),
         Value::Duration(nanos) => time::duration_text(*nanos),
-        Value::Timestamp(time) => time::timestamp_text(*time),
+        Value::Timestamp(time) => time.to_string(),
         Value::List(list) => {
             let items: Result<Vec<String>, _> = list.iter().map(|item| inner(&item, true)).collect();
             format!("[{}]", items?.join(", "))

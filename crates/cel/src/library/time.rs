@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use jiff::tz::{Offset, TimeZone};
-use jiff::{SignedDuration, Timestamp, Zoned};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use portolan_base::go;
 
 use super::{fail, no_overload};
 use crate::error::EvaluationError;
 use crate::functions::{Outcome, Row, Style::Member};
+use crate::moment::Moment;
 use crate::value::Value;
 
 const SECOND: i64 = 1_000_000_000;
@@ -25,9 +27,11 @@ pub(super) const ROWS: &[Row] = &[
     }),
     Row("getDayOfWeek", Member, &["timestamp"], "int", |values| part(values, week_day)),
     Row("getDayOfWeek", Member, &["timestamp", "string"], "int", |values| part(values, week_day)),
-    Row("getDayOfYear", Member, &["timestamp"], "int", |values| part(values, |time| i64::from(time.day_of_year()) - 1)),
+    Row("getDayOfYear", Member, &["timestamp"], "int", |values| {
+        part(values, |time| i64::from(time.date().day_of_year()) - 1)
+    }),
     Row("getDayOfYear", Member, &["timestamp", "string"], "int", |values| {
-        part(values, |time| i64::from(time.day_of_year()) - 1)
+        part(values, |time| i64::from(time.date().day_of_year()) - 1)
     }),
     Row("getHours", Member, &["timestamp"], "int", |values| part(values, |time| time.hour().into())),
     Row("getHours", Member, &["timestamp", "string"], "int", |values| part(values, |time| time.hour().into())),
@@ -45,20 +49,18 @@ pub(super) const ROWS: &[Row] = &[
     Row("getMilliseconds", Member, &["duration"], "int", |values| length(values, |nanos| nanos / 1_000_000)),
 ];
 
-fn week_day(time: &Zoned) -> i64 {
-    time.weekday().to_sunday_zero_offset().into()
+fn week_day(time: &DateTime) -> i64 {
+    time.date().weekday().to_sunday_zero_offset().into()
 }
 
-fn part<'a>(values: &[Value<'a>], read: fn(&Zoned) -> i64) -> Outcome<'a> {
+fn part<'a>(values: &[Value<'a>], read: fn(&DateTime) -> i64) -> Outcome<'a> {
     let Value::Timestamp(time) = &values[0] else { return no_overload() };
-    let zone = match values.get(1) {
-        None => TimeZone::UTC,
-        Some(Value::String(name)) => {
-            zone(name).ok_or_else(|| EvaluationError::text(format!("unknown time zone {}", &**name)))?
-        }
+    let ahead = match values.get(1) {
+        None => 0,
+        Some(Value::String(name)) => ahead(*time, name).map_err(EvaluationError::text)?,
         Some(_) => return no_overload(),
     };
-    Ok(Value::Int(read(&time.to_zoned(zone))))
+    time.shown(ahead).map_or_else(|| fail("timestamp overflow"), |shown| Ok(Value::Int(read(&shown))))
 }
 
 fn length<'a>(values: &[Value<'a>], read: fn(i64) -> i64) -> Outcome<'a> {
@@ -68,17 +70,23 @@ fn length<'a>(values: &[Value<'a>], read: fn(i64) -> i64) -> Outcome<'a> {
     }
 }
 
-/// A time zone by offset (`-05:30`) or name. Names are looked up in what the machine knows.
+/// How many seconds a zone is ahead of UTC. It is named by its offset (`-05:30`) or by its name, which is looked up in
+/// what the machine knows.
+fn ahead(time: Moment, name: &str) -> Result<i64, String> {
+    let Some((hours, minutes)) = name.split_once(':') else {
+        let zone = zone(name).ok_or_else(|| format!("unknown time zone {name}"))?;
+        return Ok(time.ahead_in(&zone));
+    };
+    let number = |text: &str| {
+        text.parse::<i32>().map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", go::quote(text)))
+    };
+    let minutes = (i64::from(number(hours)?), i64::from(number(minutes)?));
+    Ok((minutes.0 * 60 + if name.starts_with('-') { -minutes.1 } else { minutes.1 }) * 60)
+}
+
 fn zone(name: &str) -> Option<TimeZone> {
-    if matches!(name, "" | "UTC") {
+    if matches!(name, "" | "UTC" | "Local") {
         return Some(TimeZone::UTC);
-    }
-    if let Some((hours, minutes)) = name.split_once(':') {
-        let sign = if hours.starts_with('-') { -1 } else { 1 };
-        let hours: i32 = hours.parse().ok()?;
-        let minutes: i32 = minutes.parse().ok()?;
-        let seconds = hours.checked_mul(3600)?.checked_add(minutes.checked_mul(sign * 60)?)?;
-        return Some(TimeZone::fixed(Offset::from_seconds(seconds).ok()?));
     }
     let is_name = |character: char| character.is_ascii_alphanumeric() || "_+-/".contains(character);
     if name.starts_with('/') || !name.chars().all(is_name) {
@@ -101,9 +109,7 @@ pub(super) fn add<'a>(values: &[Value<'a>]) -> Outcome<'a> {
 
 pub(super) fn subtract<'a>(values: &[Value<'a>]) -> Outcome<'a> {
     match values {
-        [Value::Timestamp(left), Value::Timestamp(right)] => {
-            duration(i64::try_from(left.as_nanosecond() - right.as_nanosecond()).ok())
-        }
+        [Value::Timestamp(left), Value::Timestamp(right)] => duration(left.since(*right)),
         [Value::Timestamp(time), Value::Duration(nanos)] => match nanos.checked_neg() {
             Some(nanos) => shifted(*time, nanos),
             None => duration(None),
@@ -114,42 +120,26 @@ pub(super) fn subtract<'a>(values: &[Value<'a>]) -> Outcome<'a> {
 }
 
 fn duration<'a>(nanos: Option<i64>) -> Outcome<'a> {
-    nanos.map(Value::Duration).ok_or(EvaluationError::text("duration overflow"))
+    nanos.map(Value::Duration).ok_or(EvaluationError::text("integer overflow"))
 }
 
-fn shifted<'a>(time: Timestamp, nanos: i64) -> Outcome<'a> {
-    let moved = time.checked_add(SignedDuration::from_nanos(nanos)).ok().filter(is_in_range);
-    moved.map(Value::Timestamp).ok_or(EvaluationError::text("timestamp overflow"))
-}
-
-/// Years 1 to 9999.
-fn is_in_range(time: &Timestamp) -> bool {
-    (-62_135_596_800..=253_402_300_799).contains(&time.as_second())
+fn shifted<'a>(time: Moment, nanos: i64) -> Outcome<'a> {
+    time.shifted(nanos).map(Value::Timestamp).ok_or(EvaluationError::text("timestamp overflow"))
 }
 
 pub(super) fn of_seconds<'a>(seconds: i64) -> Outcome<'a> {
-    match Timestamp::from_second(seconds).ok().filter(is_in_range) {
+    match Moment::new(seconds, 0) {
         Some(time) => Ok(Value::Timestamp(time)),
-        None => fail("range error converting 'int' to 'google.protobuf.Timestamp'"),
+        None => fail("timestamp overflow"),
     }
-}
-
-/// Reads RFC 3339.
-pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
-    let separated = text.as_bytes().get(10).is_some_and(|byte| *byte == b'T');
-    text.parse().ok().filter(|time| separated && is_in_range(time))
 }
 
 /// Reads RFC 3339 or a date.
-pub(crate) fn parse_timestamp(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_timestamp(text: &str) -> Option<Moment> {
     if text.len() == 10 {
-        return parse_rfc3339(&format!("{text}T00:00:00Z"));
+        return Moment::parse(&format!("{text}T00:00:00Z")).ok();
     }
-    parse_rfc3339(text)
-}
-
-pub(crate) fn timestamp_text(time: Timestamp) -> String {
-    time.to_string()
+    Moment::parse(text).ok()
 }
 
 /// Seconds, with as many decimals as it takes.

@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
         _ => no_overload(),
     }),
     Row("isURL", Global, &["string"], "bool", |values| match values {
-        [Value::String(text)] => Ok(parse(text).is_ok().into()),
+        [Value::String(text)] => Ok(checked(text).is_ok().into()),
         _ => no_overload(),
     }),
     Row("getScheme", Member, &[URL], "string", |values| part(values, |url| url.scheme.clone())),
@@ -62,88 +62,177 @@ impl Url {
 }
 
 /// Reads an absolute URL or an absolute path.
+///
+/// Source: `net/url` of Go, which upstream reads it with twice: as what a request asks for, and as a reference.
 pub(super) fn parse(text: &str) -> Result<Url, String> {
-    let refuse = |why: &str| format!("parse {}: {why}", go::quote(text));
+    checked(text)?;
+    let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
+    let refuse = |why: String| format!("parse {}: {why}", go::quote(text));
+    unescaped(fragment, Part::Path).map_err(refuse)?;
+    read(text).map_err(refuse)
+}
+
+/// Says what keeps a text from being what a request asks for, where a fragment is nothing special.
+pub(super) fn checked(text: &str) -> Result<(), String> {
+    read(text).map(drop).map_err(|why| format!("parse {}: {why}", go::quote(text)))
+}
+
+fn read(text: &str) -> Result<Url, String> {
+    if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+        return Err("net/url: invalid control character in URL".into());
+    }
     if text.is_empty() {
-        return Err(refuse("empty url"));
+        return Err("empty url".into());
     }
-    if text.chars().any(|character| character.is_ascii_control()) {
-        return Err(refuse("net/url: invalid control character in URL"));
+    let mut url = Url { scheme: String::new(), host: String::new(), path: String::new(), query: String::new() };
+    if text == "*" {
+        url.path = text.to_owned();
+        return Ok(url);
     }
-    let without_fragment = text.split('#').next().unwrap_or(text);
-    let (scheme, rest) = match scheme_of(without_fragment) {
-        Some((_, "")) if !without_fragment.ends_with(':') => return Err(refuse("missing protocol scheme")),
-        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-        None if without_fragment.starts_with(':') => return Err(refuse("missing protocol scheme")),
-        None => (String::new(), without_fragment),
-    };
-    if scheme.is_empty() && !rest.starts_with('/') {
-        return Err(refuse("invalid URI for request"));
-    }
+    let (scheme, rest) = scheme_of(text)?;
+    url.scheme = scheme.to_ascii_lowercase();
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (host, path) = match rest.strip_prefix("//") {
-        Some(after) if !scheme.is_empty() => match after.find('/') {
-            Some(slash) => after.split_at(slash),
-            None => (after, ""),
-        },
-        _ => ("", rest),
-    };
-    if !scheme.is_empty() && host.is_empty() && !rest.starts_with('/') && rest.is_empty() {
-        return Err(refuse("empty url"));
+    url.query = query.to_owned();
+    if !rest.starts_with('/') {
+        // What stands behind a scheme alone is left as it is.
+        return if scheme.is_empty() { Err("invalid URI for request".into()) } else { Ok(url) };
     }
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    check_host(host).map_err(|why| refuse(&why))?;
-    if let Some(broken) = broken_escape(path) {
-        return Err(refuse(&format!("invalid URL escape {}", go::quote(&broken))));
-    }
-    Ok(Url { scheme, host: host.to_owned(), path: path.to_owned(), query: query.to_owned() })
-}
-
-fn scheme_of(text: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = text.split_once(':')?;
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.chars().all(|character| character.is_ascii_alphanumeric() || "+-.".contains(character));
-    is_scheme.then_some((scheme, rest))
-}
-
-fn check_host(host: &str) -> Result<(), String> {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => {
-            let (name, after) = rest.split_once(']').ok_or("missing ']' in host")?;
-            if name.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(format!("invalid host: ParseAddr({}): unable to parse IP", go::quote(name)));
-            }
-            ("", after)
+    let path = match rest.strip_prefix("//").filter(|_| !scheme.is_empty()) {
+        Some(after) => {
+            let (authority, path) = after.split_at(after.find('/').unwrap_or(after.len()));
+            url.host = host_of(&url.scheme, authority)?;
+            path
         }
-        None => match host.rfind(':') {
-            Some(colon) => host.split_at(colon),
-            None => (host, ""),
-        },
+        None => rest,
     };
-    if let Some(bad) = name.chars().find(|character| " <>\"{}|\\^`[]".contains(*character)) {
-        return Err(format!("invalid character {} in host name", go::quote(&bad.to_string())));
-    }
-    let digits = port.strip_prefix(':').unwrap_or(port);
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || (!port.is_empty() && !port.starts_with(':')) {
-        return Err(format!("invalid port {} after host", go::quote(port)));
-    }
-    Ok(())
+    unescaped(path, Part::Path)?;
+    url.path = path.to_owned();
+    Ok(url)
 }
 
-fn broken_escape(path: &str) -> Option<String> {
-    let bytes = path.as_bytes();
-    let broken = |at: &usize| {
-        bytes[*at] == b'%'
-            && !(bytes.len() > at + 2 && bytes[at + 1].is_ascii_hexdigit() && bytes[at + 2].is_ascii_hexdigit())
-    };
-    (0..bytes.len()).find(broken).map(|at| String::from_utf8_lossy(&bytes[at..bytes.len().min(at + 3)]).into_owned())
+fn scheme_of(text: &str) -> Result<(&str, &str), String> {
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' => {}
+            b'0'..=b'9' | b'+' | b'-' | b'.' if at > 0 => {}
+            b':' if at == 0 => return Err("missing protocol scheme".into()),
+            b':' => return Ok((&text[..at], &text[at + 1..])),
+            _ => break,
+        }
+    }
+    Ok(("", text))
 }
 
-/// A path with everything escaped that has to be, and what was escaped already left alone.
+/// The host of what stands between `//` and the path; who asks is left out.
+fn host_of(scheme: &str, authority: &str) -> Result<String, String> {
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, authority),
+    };
+    let host = read_host(scheme, host)?;
+    let is_of_user = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte);
+    match user {
+        Some(user) if !user.bytes().all(is_of_user) => Err("net/url: invalid userinfo".into()),
+        Some(user) => unescaped(user, Part::Path).map(|_| host),
+        None => Ok(host),
+    }
+}
+
+fn read_host(scheme: &str, host: &str) -> Result<String, String> {
+    let bad_port = |port: &str| format!("invalid port {} after host", go::quote(port));
+    let is_port = |port: &str| {
+        port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    match host.rfind('[') {
+        Some(0) => {}
+        Some(_) => return Err("invalid IP-literal".into()),
+        None => {
+            let colon = if matches!(scheme, "http" | "https") { host.find(':') } else { host.rfind(':') };
+            return match colon.map(|colon| &host[colon..]) {
+                Some(port) if !is_port(port) => Err(bad_port(port)),
+                _ => unescaped(host, Part::Host),
+            };
+        }
+    }
+    let close = host.rfind(']').ok_or("missing ']' in host")?;
+    let (name, port) = (&host[1..close], &host[close + 1..]);
+    if !is_port(port) {
+        return Err(bad_port(port));
+    }
+    let name = match name.find("%25") {
+        Some(zone) => unescaped(&name[..zone], Part::Host)? + &unescaped(&name[zone..], Part::Zone)?,
+        None => unescaped(name, Part::Host)?,
+    };
+    match go::netip::parse_address(&name) {
+        Err(why) => Err(format!("invalid host: {why}")),
+        Ok((address, _)) if address.is_ipv4() => Err("invalid IP-literal".into()),
+        Ok(_) => Ok(format!("[{name}]{port}")),
+    }
+}
+
+/// Where something escaped stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Host,
+    Zone,
+    Path,
+    Query,
+}
+
+fn is_in_host(byte: u8) -> bool {
+    !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"!$&'()*+,;=:[]<>\"-_.~".contains(&byte)
+}
+
+/// A text with what is escaped in it put in.
+fn unescaped(text: &str, part: Part) -> Result<String, String> {
+    let bytes = text.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let wrong = |end: usize| {
+            let escape = String::from_utf8_lossy(&bytes[at..end.min(bytes.len())]);
+            format!("invalid URL escape {}", go::quote(&escape))
+        };
+        match byte {
+            b'%' => {
+                let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+                let value = match (digit(at + 1), digit(at + 2)) {
+                    (Some(high), Some(low)) => u8::try_from(high * 16 + low).unwrap_or_default(),
+                    _ => return Err(wrong(at + 3)),
+                };
+                let is_fine = match part {
+                    // Only what is not ASCII is escaped in hosts.
+                    Part::Host => value >= 0x80 || value == b'%',
+                    Part::Zone => value == b'%' || value == b' ' || is_in_host(value),
+                    Part::Path | Part::Query => true,
+                };
+                if !is_fine {
+                    return Err(wrong(at + 3));
+                }
+                plain.push(value);
+                at += 3;
+                continue;
+            }
+            b'+' if part == Part::Query => plain.push(b' '),
+            other if matches!(part, Part::Host | Part::Zone) && !is_in_host(*other) => {
+                return Err(format!("invalid character {} in host name", go::quote(&char::from(*other).to_string())));
+            }
+            other => plain.push(*other),
+        }
+        at += 1;
+    }
+    Ok(String::from_utf8_lossy(&plain).into_owned())
+}
+
+/// A path as it came if it is one, else with everything escaped that has to be.
 fn escaped(path: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte);
+    if path == "*" || path.bytes().all(|byte| is_plain(byte) || b"%!'()*[]".contains(&byte)) {
+        return path.to_owned();
+    }
     let mut escaped = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@%!'()*".contains(&byte) {
+    for byte in unescaped(path, Part::Path).unwrap_or_default().bytes() {
+        if is_plain(byte) {
             escaped.push(byte.into());
         } else {
             escaped.push_str(&format!("%{byte:02X}"));
@@ -156,7 +245,7 @@ fn query<'a>(text: &str) -> Value<'a> {
     let mut parameters: BTreeMap<String, Vec<Value<'a>>> = BTreeMap::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (Some(name), Some(value)) = (unescaped(name), unescaped(value)) else { continue };
+        let (Ok(name), Ok(value)) = (unescaped(name, Part::Query), unescaped(value, Part::Query)) else { continue };
         parameters.entry(name).or_default().push(value.into());
     }
     let entry = |(name, values): (String, Vec<Value<'a>>)| {
@@ -164,20 +253,4 @@ fn query<'a>(text: &str) -> Value<'a> {
     };
     let entries: Entries<'a> = parameters.into_iter().map(entry).collect();
     Value::Map(Map::Made(Arc::new(entries)))
-}
-
-fn unescaped(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }

@@ -31,6 +31,7 @@ pub(super) fn expand(at: u32, target: Option<Expr>, function: String, mut argume
             _ => {
                 let message = match (shape.how, shape.names, index) {
                     (How::OptMap, ..) => "optMap() variable name must be a simple identifier",
+                    (How::SortBy, ..) => "argument is not an identifier",
                     (How::OptFlatMap, ..) => "optFlatMap() variable name must be a simple identifier",
                     (_, 1, _) => "argument must be a simple name",
                     (_, _, 0) => "argument must be a simple name",
@@ -63,7 +64,7 @@ fn shape(function: &str, arguments: usize) -> Option<Shape> {
         ("exists", 2) => shape(How::Exists, 1),
         ("exists", 3) => shape(How::Exists, 2),
         ("exists_one", 2) => shape(How::ExistsOne, 1),
-        ("existsOne", 3) => shape(How::ExistsOne, 2),
+        ("existsOne" | "exists_one", 3) => shape(How::ExistsOne, 2),
         ("map", 2 | 3) | ("filter", 2) => shape(How::List, 1),
         ("sortBy", 2) => shape(How::SortBy, 1),
         ("transformList", 3 | 4) => shape(How::List, 2),

@@ -6,10 +6,10 @@
 
 use super::Parser;
 use crate::ast::{Expr, Kind, Literal};
-use crate::lexer::{Problem, Word};
+use crate::lexer::{Problem, Token, Word};
 
 /// What may begin an operand, as errors tell it.
-pub(super) const OPERAND: &str =
+pub(crate) const OPERAND: &str =
     "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
 
 /// What may stand behind an operand wherever it stands.
@@ -24,7 +24,7 @@ fn begins_operand(word: &Word) -> bool {
     match word {
         Word::Name(_) | Word::Literal(_) | Word::Integer(_) => true,
         Word::Symbol(symbol) => matches!(*symbol, "[" | "{" | "(" | "." | "-" | "!"),
-        Word::End => false,
+        Word::EscapedName | Word::End => false,
     }
 }
 
@@ -52,6 +52,25 @@ impl Parser<'_> {
         }
         self.report(self.wrong("mismatched input", &expected));
         self.skip();
+        Some(missing(at))
+    }
+
+    /// The same behind signs, of which only some go together.
+    pub(super) fn recover_signed(&mut self, sign: &str) -> Option<Expr> {
+        let at = self.at();
+        let expected = format!("expecting {OPERAND}");
+        match (sign, self.peek()) {
+            ("!", Word::End) => self.report(self.wrong("extraneous input", &expected)),
+            ("-", Word::End) => {
+                self.report(Problem::at(at, "Syntax error: no viable alternative at input '-'"));
+                self.problems.push(self.wrong("mismatched input", &expected));
+            }
+            ("-", Word::Symbol("!")) => {
+                self.report(Problem::at(at, "Syntax error: no viable alternative at input '-!'"));
+                self.skip();
+            }
+            _ => return None,
+        }
         Some(missing(at))
     }
 
@@ -87,7 +106,15 @@ impl Parser<'_> {
 
     /// There is no name behind the dot that is next, but some other word.
     pub(super) fn report_no_name(&mut self, other: usize) {
-        let message = format!("Syntax error: no viable alternative at input '{}'", self.shown_up_to(other));
+        let message = match &self.tokens[other].word {
+            // What looks like a name is taken for one.
+            Word::Literal(Literal::Null | Literal::Bool(_)) => {
+                let Token { at, end, .. } = self.tokens[other];
+                let written: String = self.text[at as usize..end as usize].iter().collect();
+                format!("Syntax error: mismatched input '{written}' expecting IDENTIFIER")
+            }
+            _ => format!("Syntax error: no viable alternative at input '{}'", self.shown_up_to(other)),
+        };
         self.report(Problem::at(self.tokens[other].at, message));
     }
 

@@ -64,8 +64,8 @@ fn lists_compare_and_add_by_their_type() {
         ("self.spec.tags == self.spec.more", "true"),
         ("object.spec.tags == object.spec.more", "false"),
         ("self.spec.tags + ['a', 'c']", r#"["b","a","c"]"#),
-        ("self.spec.rules == self.spec.others", "true"),
-        ("self.spec.rules + self.spec.others", r#"[{"key":"x","value":1},{"key":"y","value":2}]"#),
+        ("dyn(self.spec.rules) == dyn(self.spec.others)", "true"),
+        ("dyn(self.spec.rules) + dyn(self.spec.others)", r#"[{"key":"x","value":1},{"key":"y","value":2}]"#),
     ]);
 }
 

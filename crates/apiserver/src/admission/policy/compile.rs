@@ -109,25 +109,39 @@ pub(crate) fn environment(scope: Scope) -> Environment {
 #[derive(Debug)]
 pub(crate) struct Expression {
     pub(crate) text: String,
-    pub(crate) program: Result<Program, String>,
+    pub(crate) program: Result<Program, NoProgram>,
+}
+
+/// Why a text is no program.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NoProgram {
+    /// It is no expression, or of another type than is wanted.
+    #[error("{0}")]
+    Invalid(String),
+    /// It is what it should be, but what is constant in it has no value.
+    #[error("{0}")]
+    Internal(String),
 }
 
 impl Expression {
     /// Compiles a text whose value must be of one of these types; of any, if none is named.
     pub(crate) fn compile(environment: &Environment, text: &str, types: &[Type]) -> Self {
-        let compiled = environment.compile(text).map_err(|error| format!("compilation failed: {error}"));
+        let compiled =
+            environment.compile(text).map_err(|error| NoProgram::Invalid(format!("compilation failed: {error}")));
         let program = compiled.and_then(|program| {
             if types.is_empty() || types.contains(program.ty()) {
-                return Ok(program);
+                return program
+                    .instantiated()
+                    .map_err(|why| NoProgram::Internal(format!("program instantiation failed: {why}")));
             }
             let found = program.ty().full_name();
-            Err(match types {
+            Err(NoProgram::Invalid(match types {
                 [one] => format!("must evaluate to {} but got {found}", one.full_name()),
                 many => {
                     let names: Vec<String> = many.iter().map(Type::full_name).collect();
                     format!("must evaluate to one of [{}] but got {found}", names.join(" "))
                 }
-            })
+            }))
         });
         Self { text: text.to_owned(), program }
     }

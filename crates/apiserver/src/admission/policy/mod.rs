@@ -9,6 +9,7 @@ pub(crate) mod compile;
 mod conditions;
 mod followed;
 pub(crate) mod hook;
+mod made;
 mod matching;
 mod merge;
 mod mutating;

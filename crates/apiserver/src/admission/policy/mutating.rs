@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use portolan_cel::{List, Map, OBJECT_LIMIT, Type, Value};
-use serde_json::{Value as Json, json};
+use portolan_base::go;
+use portolan_cel::{OBJECT_LIMIT, Type, Value};
+use serde_json::Value as Json;
 
 use super::authorizer::OnBehalf;
 use super::compile::{self, Expression, Scope, Variable};
@@ -12,7 +13,7 @@ use super::followed::Read;
 use super::matching::Constraints;
 use super::params::{self, ParamKind};
 use super::scene::{self, Evaluation, Scene};
-use super::{FailurePolicy, is_exempt, merge};
+use super::{FailurePolicy, is_exempt, made, merge};
 use crate::admission::webhook::select::Seen;
 use crate::admission::{Attributes, Operation};
 use crate::status::Status;
@@ -90,13 +91,37 @@ pub(crate) struct Rounds {
     output: Option<Json>,
 }
 
+/// What keeps a mutation from being made.
+pub(super) enum Failure {
+    /// The failure policy says what follows.
+    Refused(String),
+    /// The request fails whatever that says.
+    Broken(Status),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
 /// Why the request is refused.
 struct Refusal {
-    policy: String,
-    binding: String,
     message: String,
-    /// The policy is at fault, not its binding.
     reason: &'static str,
+}
+
+impl Refusal {
+    /// A policy cannot be asked at all, or not where a binding says.
+    fn of_setup(policy: &str, binding: Option<&str>, why: &str) -> Self {
+        let message = match binding {
+            Some(binding) => {
+                format!("policy '{policy}' with binding '{binding}' denied request: failed to configure binding: {why}")
+            }
+            None => format!("policy {} denied request: failed to configure policy: {why}", go::quote(policy)),
+        };
+        Self { message, reason: "Forbidden" }
+    }
 }
 
 /// Lets all policies change the object; tells whether one did. `again`: this is the second round.
@@ -113,25 +138,30 @@ pub(crate) async fn mutate(attributes: &mut Attributes<'_>, rounds: &mut Rounds,
     }
     let due = std::mem::take(&mut rounds.due);
     let mut changed = false;
-    let mut refusals = Vec::new();
+    // What is set up wrongly is told before what mutations fail at.
+    let (mut setups, mut refusals) = (Vec::new(), Vec::new());
     for (policy, bindings) in &hooks {
         let Some(seen) = policy.constraints.matched(attributes).await? else { continue };
+        let mut misconfigured = |binding, why: &str| {
+            if policy.failure == FailurePolicy::Fail {
+                setups.push(Refusal::of_setup(&policy.name, binding, why));
+            }
+        };
+        let place = match params::place(policy.param_kind.as_ref(), attributes) {
+            Ok(place) => place,
+            Err(why) => {
+                misconfigured(None, &why);
+                continue;
+            }
+        };
         for binding in bindings {
             if binding.constraints.matched(attributes).await?.is_none() {
                 continue;
             }
-            let refuse = |message: String, reason| Refusal {
-                policy: policy.name.clone(),
-                binding: binding.name.clone(),
-                message,
-                reason,
-            };
-            let params = params::collect(policy.param_kind.as_ref(), binding.params.as_ref(), attributes).await?;
-            let params = match params {
+            let params = match params::collect(place.as_ref(), binding.params.as_ref(), attributes).await? {
                 Ok(params) => params,
-                Err(_) if policy.failure == FailurePolicy::Ignore => continue,
                 Err(why) => {
-                    refusals.push(refuse(format!("failed to configure binding: {why}"), "Forbidden"));
+                    misconfigured(Some(&binding.name), &why);
                     continue;
                 }
             };
@@ -141,15 +171,17 @@ pub(crate) async fn mutate(attributes: &mut Attributes<'_>, rounds: &mut Rounds,
                 if again && !due.contains(&id) && !rounds.due.contains(&id) {
                     continue;
                 }
-                match policy.invoke(attributes, &seen, params).await? {
-                    Ok(Outcome::Skipped) => continue,
-                    Ok(Outcome::Same) => {}
-                    Ok(Outcome::Changed) => {
-                        rounds.due.append(&mut rounds.asked);
-                        changed = true;
-                    }
-                    Err(_) if policy.failure == FailurePolicy::Ignore => {}
-                    Err(why) => refusals.push(refuse(why, "Invalid")),
+                let Some(made) = policy.invoke(attributes, &seen, params).await? else { continue };
+                if made.changed {
+                    rounds.due.append(&mut rounds.asked);
+                    changed = true;
+                }
+                if policy.failure == FailurePolicy::Fail {
+                    let (policy, binding) = (&policy.name, &binding.name);
+                    refusals.extend(made.failures.iter().map(|why| Refusal {
+                        message: format!("policy '{policy}' with binding '{binding}' denied request: {why}"),
+                        reason: "Invalid",
+                    }));
                 }
                 if policy.is_reinvocable {
                     rounds.asked.insert(id);
@@ -158,16 +190,11 @@ pub(crate) async fn mutate(attributes: &mut Attributes<'_>, rounds: &mut Rounds,
         }
     }
     rounds.output = Some(attributes.new.clone());
-    match refusals.first() {
-        None => Ok(changed),
-        Some(first) => {
-            let Refusal { policy, binding, message, reason } = first;
-            let message = format!("policy '{policy}' with binding '{binding}' denied request: {message}");
-            let status = Status::new(403, reason, message.clone());
-            let status = status.about(&attributes.call.target(), &attributes.name).because_of(&message);
-            Err(status.warning(std::mem::take(&mut attributes.warnings)))
-        }
-    }
+    setups.append(&mut refusals);
+    let Some(Refusal { message, reason }) = setups.first() else { return Ok(changed) };
+    let status = Status::new(403, reason, message.clone()).about(&attributes.call.target(), &attributes.name);
+    let status = status.because_of(setups.iter().map(|refusal| refusal.message.as_str()));
+    Err(status.warning(std::mem::take(&mut attributes.warnings)))
 }
 
 fn text(value: &Json) -> &str {
@@ -175,25 +202,25 @@ fn text(value: &Json) -> &str {
 }
 
 /// What came of a policy.
-enum Outcome {
-    Skipped,
-    Same,
-    Changed,
+#[derive(Default)]
+struct Made {
+    changed: bool,
+    /// Why mutations were not made; those behind them may have been.
+    failures: Vec<String>,
 }
 
 impl MutatingPolicy {
-    /// Evaluates all mutations, each on what the one before it left.
+    /// Evaluates all mutations, each on what the one before it left. `None` if the conditions do not hold.
     async fn invoke(
         &self,
         attributes: &mut Attributes<'_>,
         seen: &Seen,
         params: &Json,
-    ) -> Result<Result<Outcome, String>, Status> {
+    ) -> Result<Option<Made>, Status> {
         let namespace = scene::namespace(attributes).await?;
         let request = scene::request(attributes, seen);
         let old = seen.shown(attributes, attributes.old).await?;
-        let mut failed = None;
-        let mut changed = false;
+        let mut made = Made::default();
         for (index, mutation) in self.mutations.iter().enumerate() {
             let object = seen.shown(attributes, &attributes.new).await?;
             let patched = {
@@ -210,8 +237,8 @@ impl MutatingPolicy {
                 if index == 0 {
                     match self.conditions.hold(&scene, &self.variables, self.failure) {
                         Ok(true) => {}
-                        Ok(false) => return Ok(Ok(Outcome::Skipped)),
-                        Err(why) => return Ok(Err(why)),
+                        Ok(false) => return Ok(None),
+                        Err(why) => return Ok(Some(Made { changed: false, failures: vec![why] })),
                     }
                 }
                 let evaluation = Evaluation::new(&scene, &self.variables, OBJECT_LIMIT);
@@ -221,20 +248,17 @@ impl MutatingPolicy {
                 Ok(patched) if patched == *object => Ok(false),
                 Ok(patched) => {
                     let patched = seen.back(attributes, patched).await?;
-                    merge::accept(attributes, patched)
+                    merge::accept(attributes, patched, matches!(mutation, Mutation::Apply(_)))
                 }
                 Err(why) => Err(why),
             };
             match outcome {
-                Ok(did) => changed |= did,
-                Err(why) => failed = failed.or(Some(why)),
+                Ok(did) => made.changed |= did,
+                Err(Failure::Refused(why)) => made.failures.push(why),
+                Err(Failure::Broken(status)) => return Err(status),
             }
         }
-        Ok(match failed {
-            Some(why) => Err(why),
-            None if changed => Ok(Outcome::Changed),
-            None => Ok(Outcome::Same),
-        })
+        Ok(Some(made))
     }
 }
 
@@ -245,68 +269,20 @@ impl Mutation {
         evaluation: &Evaluation<'_, '_>,
         attributes: &Attributes<'_>,
         seen: &Seen,
-    ) -> Result<Json, String> {
+    ) -> Result<Json, Failure> {
         match self {
             Self::Apply(expression) => {
                 let value = evaluation.evaluate(expression)?;
-                check_names(&value, "Object")?;
+                made::check_names(&value, "Object")?;
                 merge::apply(object, value.to_json()?, attributes, seen)
             }
             Self::Patch(expression) => match evaluation.evaluate(expression)? {
-                Value::List(list) => patch(object, &list),
-                other => Err(format!(
+                Value::List(list) => Ok(made::patch(object, &list)?),
+                other => Err(Failure::Refused(format!(
                     "type mismatch: JSONPatchType.expression should evaluate to array, got {}",
                     other.type_name()
-                )),
+                ))),
             },
         }
     }
-}
-
-/// Objects must be named after the fields that they stand in: `Object.spec.template` in `spec.template`.
-fn check_names(value: &Value<'_>, path: &str) -> Result<(), String> {
-    match value {
-        Value::Map(Map::Struct(name, entries)) => {
-            if **name != *path {
-                return Err(format!(
-                    "unexpected type name \"{name}\", expected \"{path}\", which matches field name path from root Object type"
-                ));
-            }
-            entries.values().try_for_each(|(field, value)| {
-                let path = format!("{path}.{}", field.as_str().unwrap_or_default());
-                check_names(value, &path)
-            })
-        }
-        Value::Map(Map::Made(entries)) => entries.values().try_for_each(|(_, value)| check_names(value, path)),
-        Value::List(list @ List::Made(..)) => list.iter().try_for_each(|item| check_names(&item, path)),
-        _ => Ok(()),
-    }
-}
-
-/// Applies the operations that an expression gave.
-fn patch(object: &Json, operations: &List<'_>) -> Result<Json, String> {
-    let mut patched = object.clone();
-    for operation in operations.iter() {
-        let Value::Map(fields) = &operation else {
-            let found = operation.type_name();
-            return Err(format!(
-                "type mismatch: JSONPatchType.expression should evaluate to array of JSONPatch, got element of {found}"
-            ));
-        };
-        if let Some(value) = fields.field("value") {
-            let name = value.type_name().to_owned();
-            if name.starts_with("Object") {
-                check_names(&value, &name)?;
-            }
-        }
-        let operation = operation.to_json()?;
-        let outcome = portolan_api::patch::json::apply(&mut patched, &json!([operation]));
-        match outcome {
-            Ok(()) => {}
-            // A test that fails means that the patch is not for this object.
-            Err(_) if operation["op"] == "test" => return Ok(object.clone()),
-            Err(error) => return Err(format!("JSON Patch: {error}")),
-        }
-    }
-    Ok(patched)
 }

@@ -47,21 +47,37 @@ impl Reference {
     }
 }
 
+/// Where the parameters of a policy are kept; nowhere if it has none. The error says that nobody knows their kind.
+pub(super) fn place(kind: Option<&ParamKind>, attributes: &Attributes<'_>) -> Result<Option<Place>, String> {
+    let Some(ParamKind { api_version, kind }) = kind else { return Ok(None) };
+    let wanted = GroupVersionKind::from_api_version(api_version, kind);
+    let Some(resource) = attributes.call.description.resource_of_kind(wanted) else {
+        return Err(format!("failed to find resource referenced by paramKind: '{api_version}, Kind={kind}'"));
+    };
+    Ok(Some(Place {
+        group: resource.group.to_string(),
+        resource: resource.name.to_string(),
+        is_namespaced: resource.is_namespaced(),
+    }))
+}
+
+/// Where objects of a kind are kept.
+pub(super) struct Place {
+    group: String,
+    resource: String,
+    is_namespaced: bool,
+}
+
 /// The objects with which a policy is evaluated, once for each. Null stands for no parameters.
 ///
-/// The outer error is a failure of the server, the inner one a mistake of who wrote policy or binding.
+/// The outer error is a failure of the server, the inner one a mistake of who wrote the binding.
 pub(super) async fn collect(
-    kind: Option<&ParamKind>,
+    place: Option<&Place>,
     reference: Option<&Reference>,
     attributes: &Attributes<'_>,
 ) -> Result<Result<Vec<Value>, String>, Status> {
-    let (Some(kind), Some(reference)) = (kind, reference) else { return Ok(Ok(vec![Value::Null])) };
+    let (Some(place), Some(reference)) = (place, reference) else { return Ok(Ok(vec![Value::Null])) };
     let server = attributes.call.server;
-    let ParamKind { api_version, kind } = kind;
-    let unknown = || format!("failed to find resource referenced by paramKind: '{api_version}, Kind={kind}'");
-    let Some(place) = place(attributes, GroupVersionKind::from_api_version(api_version, kind)) else {
-        return Ok(Err(unknown()));
-    };
     let namespace = match (place.is_namespaced, reference.namespace.as_str(), attributes.namespace()) {
         (false, "", _) => "",
         (false, ..) => {
@@ -93,20 +109,4 @@ pub(super) async fn collect(
         return Ok(Err("no params found for policy binding with `Deny` parameterNotFoundAction".into()));
     }
     Ok(Ok(found))
-}
-
-/// Where objects of a kind are kept.
-struct Place {
-    group: String,
-    resource: String,
-    is_namespaced: bool,
-}
-
-fn place(attributes: &Attributes<'_>, kind: GroupVersionKind<'_>) -> Option<Place> {
-    let resource = attributes.call.description.resource_of_kind(kind)?;
-    Some(Place {
-        group: resource.group.to_string(),
-        resource: resource.name.to_string(),
-        is_namespaced: resource.is_namespaced(),
-    })
 }

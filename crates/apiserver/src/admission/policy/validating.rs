@@ -114,6 +114,13 @@ pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
     let mut verdict = Verdict::default();
     for (policy, bindings) in &hooks {
         let Some(seen) = policy.constraints.matched(attributes).await? else { continue };
+        let place = match params::place(policy.param_kind.as_ref(), attributes) {
+            Ok(place) => place,
+            Err(why) => {
+                verdict.misconfigured(policy, "", format!("failed to configure policy: {why}"));
+                continue;
+            }
+        };
         let namespace = scene::namespace(attributes).await?;
         let request = scene::request(attributes, &seen);
         let object = seen.shown(attributes, &attributes.new).await?;
@@ -123,18 +130,10 @@ pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
             if binding.constraints.matched(attributes).await?.is_none() {
                 continue;
             }
-            let params = params::collect(policy.param_kind.as_ref(), binding.params.as_ref(), attributes).await?;
-            let params = match params {
+            let params = match params::collect(place.as_ref(), binding.params.as_ref(), attributes).await? {
                 Ok(params) => params,
                 Err(why) => {
-                    if policy.failure == FailurePolicy::Fail {
-                        verdict.denials.push(Denial {
-                            policy: policy.name.clone(),
-                            binding: binding.name.clone(),
-                            message: format!("failed to configure binding: {why}"),
-                            reason: String::new(),
-                        });
-                    }
+                    verdict.misconfigured(policy, &binding.name, format!("failed to configure binding: {why}"));
                     continue;
                 }
             };
@@ -219,6 +218,14 @@ impl Validation {
 }
 
 impl Verdict {
+    /// A policy or binding is such that it cannot be asked.
+    fn misconfigured(&mut self, policy: &ValidatingPolicy, binding: &str, message: String) {
+        if policy.failure == FailurePolicy::Fail {
+            let (policy, binding) = (policy.name.clone(), binding.to_owned());
+            self.denials.push(Denial { policy, binding, message, reason: String::new() });
+        }
+    }
+
     /// Does with a failure what the binding says.
     fn add(&mut self, policy: &ValidatingPolicy, binding: &Binding, index: usize, message: String, reason: String) {
         for action in &binding.actions {
@@ -267,7 +274,7 @@ impl Verdict {
             "RequestEntityTooLarge" => (413, "RequestEntityTooLarge"),
             _ => (422, "Invalid"),
         };
-        let status = attributes.forbidden(&message).with_reason(code, reason).because_of(&message);
+        let status = attributes.forbidden(&message).with_reason(code, reason).because_of([message.as_str()]);
         Err(status.warning(std::mem::take(&mut attributes.warnings)))
     }
 }

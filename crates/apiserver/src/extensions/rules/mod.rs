@@ -55,7 +55,8 @@ impl Compiled {
         let compile = |environment: &Environment, text: &str| environment.compile(text);
         let program =
             compile(&old, &rule.rule).map_err(|error| format!("compilation failed: {error}")).and_then(|program| {
-                of_type(program.ty(), &Type::Bool, "cel expression must evaluate to a bool").map(|()| program)
+                of_type(program.ty(), &Type::Bool, "cel expression must evaluate to a bool")?;
+                program.instantiated().map_err(|why| format!("program instantiation failed: {why}"))
             });
         // Only an expression that names it fails without it.
         let uses_old = program.is_ok() && rule.rule.contains("oldSelf") && compile(&plain, &rule.rule).is_err();
@@ -64,8 +65,8 @@ impl Compiled {
             compile(&old, &rule.message_expression)
                 .map_err(|error| format!("messageExpression compilation failed: {error}"))
                 .and_then(|program| {
-                    of_type(program.ty(), &Type::String, "messageExpression must evaluate to a string")
-                        .map(|()| program)
+                    of_type(program.ty(), &Type::String, "messageExpression must evaluate to a string")?;
+                    program.instantiated().map_err(|why| format!("messageExpression instantiation failed: {why}"))
                 })
         });
         let most = |program: &Program| program.estimate(&old).max;

@@ -167,6 +167,20 @@ impl Known<'_> {
 }
 
 fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, known: &Known<'_>, errors: &mut Vec<Error>) {
+    // What is wrong inside is told before what is wrong here.
+    let inside = if node.map_type == "atomic" { lost.or(Some(path)) } else { lost };
+    if let (Some(inner), Some(Additional::Schema(node))) = (&place.values, &node.additional) {
+        check(inner, node, &path.child("additionalProperties"), lost, known, errors);
+    }
+    for (name, inner) in &place.properties {
+        if let Some(node) = node.properties.get(name) {
+            check(inner, node, &path.child("properties").key(name), inside, known, errors);
+        }
+    }
+    if let (Some(inner), Some(items)) = (&place.items, &node.items) {
+        let lost = lost.or((node.list_type != "map").then_some(path));
+        check(inner, items, &path.child("items"), lost, known, errors);
+    }
     let rules = if known.compilable.contains(path) { &place.rules[..] } else { &[] };
     for (index, compiled) in rules.iter().enumerate() {
         let here = path.child("x-kubernetes-validations").index(index);
@@ -192,19 +206,6 @@ fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, known: &K
             }
             _ => {}
         }
-    }
-    let inside = if node.map_type == "atomic" { lost.or(Some(path)) } else { lost };
-    for (name, inner) in &place.properties {
-        if let Some(node) = node.properties.get(name) {
-            check(inner, node, &path.child("properties").key(name), inside, known, errors);
-        }
-    }
-    if let (Some(inner), Some(items)) = (&place.items, &node.items) {
-        let lost = lost.or((node.list_type != "map").then_some(path));
-        check(inner, items, &path.child("items"), lost, known, errors);
-    }
-    if let (Some(inner), Some(Additional::Schema(node))) = (&place.values, &node.additional) {
-        check(inner, node, &path.child("additionalProperties"), lost, known, errors);
     }
 }
 

@@ -6,7 +6,7 @@ use portolan_api::validation;
 use portolan_cel::{Environment, Type};
 use serde_json::Value;
 
-use crate::admission::policy::compile::{self, Expression, Scope};
+use crate::admission::policy::compile::{self, Expression, NoProgram, Scope};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{items, text};
 
@@ -43,7 +43,14 @@ impl Errors {
         }
         let compiled = if blanks == Blanks::Kept { given } else { trimmed };
         if let Err(why) = Expression::compile(environment, compiled, asked.types).program {
-            self.invalid(at, if blanks == Blanks::Dropped { trimmed } else { given }, why);
+            self.no_program(at, if blanks == Blanks::Dropped { trimmed } else { given }, why);
+        }
+    }
+
+    fn no_program(&mut self, at: &At<'_>, text: &str, why: NoProgram) {
+        match why {
+            NoProgram::Invalid(why) => self.invalid(at, text, why),
+            NoProgram::Internal(why) => self.internal(at, why),
         }
     }
 
@@ -60,7 +67,7 @@ impl Errors {
             if expression.is_empty() {
                 self.required(&at.child("expression"), "");
             } else if let Err(why) = Expression::compile(environment, expression, &[Type::Bool]).program {
-                self.invalid(&at.child("expression"), expression, why);
+                self.no_program(&at.child("expression"), expression, why);
             }
             let (at, name) = (at.child("name"), text(&condition["name"]));
             if name.is_empty() {
@@ -90,7 +97,7 @@ impl Errors {
             if compiled.expression.text.trim().is_empty() {
                 self.required(&place, "expression is not specified");
             } else if let Err(why) = &compiled.expression.program {
-                self.invalid(&place, compiled.expression.text.as_str(), why.clone());
+                self.no_program(&place, compiled.expression.text.as_str(), why.clone());
             }
         }
     }
