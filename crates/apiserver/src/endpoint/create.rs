@@ -64,8 +64,7 @@ impl Call<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<Written, Status> {
         self.check_definition(metadata::text(&object, "name"))?;
-        let version = self.stamp_new(&mut object)?;
-        let name = metadata::text(&object, "name").to_owned();
+        self.stamp_new(&mut object)?;
         self.strategy.default(&mut object);
         self.fill(&mut object);
         // Before admission: what the cluster adds belongs to nobody, so that an apply may leave it out.
@@ -80,6 +79,11 @@ impl Call<'_> {
         self.record_requester(&mut object);
         let mut attributes = Attributes::create(self, object, dry_run);
         admission::mutate(&mut attributes).await?;
+        let version = self.identify(&mut attributes.new)?;
+        let name = metadata::text(&attributes.new, "name").to_owned();
+        if attributes.name.is_empty() {
+            attributes.name.clone_from(&name);
+        }
         warnings.extend(drop_doubles(&mut attributes.new, Noticed::AfterAdmission));
         escalation::check(self, &attributes.new, None).await?;
         let context = self.context();

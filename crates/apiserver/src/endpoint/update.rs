@@ -195,6 +195,12 @@ impl<'a> Call<'a> {
     ) -> Result<Prepared, Status> {
         let context = self.context();
         let old = &before.object;
+        let given = match self.info.verb {
+            "update" => metadata::text(new, "resourceVersion"),
+            // What is patched is what was found.
+            _ => metadata::text(old, "resourceVersion"),
+        };
+        let given = Value::from(given);
         let granting = escalation::Old { object: old, came_whole: escalation::is_whole(new, old) };
         self.stamp_update(new, old)?;
         let is_binding = self.info.subresource == "binding";
@@ -218,8 +224,12 @@ impl<'a> Call<'a> {
         let seen_old =
             if self.is_scale() { Cow::Owned(subresource::scale_of(self.resource, old)) } else { Cow::Borrowed(old) };
         let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
+        if given != "" && !self.is_scale() {
+            metadata::of(&mut attributes.new).insert("resourceVersion".into(), given);
+        }
         admission::mutate(&mut attributes).await?;
         self.unseen(attributes.new.take(), new);
+        self.stamp_admitted(new, old)?;
         warnings.extend(drop_doubles(new, Noticed::AfterAdmission));
         escalation::check(self, new, Some(granting)).await?;
         drop_disabled_of(&self.resource.group, &self.resource.name, new);

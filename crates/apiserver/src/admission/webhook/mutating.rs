@@ -123,7 +123,7 @@ async fn ask(
 ) -> Result<bool, Failure> {
     may_ask(hook, attributes)?;
     let objects = select::objects(attributes, seen).await.map_err(Failure::Rejected)?;
-    let (question, uid) = review::question(hook, attributes, seen, objects);
+    let (question, uid) = review::question(hook, attributes, seen, objects, false);
     let server = attributes.call.server;
     let bytes = hook.ask(server, &server.config.access.admission.mutating_users, question.to_string()).await;
     let bytes =
