@@ -77,6 +77,7 @@ impl Call<'_> {
             Owner::Recorded => None,
         };
         self.record_requester(&mut object);
+        self.fill_status(&mut object);
         let mut attributes = Attributes::create(self, object, dry_run);
         admission::mutate(&mut attributes).await?;
         let version = self.identify(&mut attributes.new)?;

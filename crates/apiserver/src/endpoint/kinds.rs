@@ -131,7 +131,7 @@ fn expect_same(
 const INTERNAL: &str = "__internal";
 
 /// What is said of a kind that the part of upstream's server that serves `of_group` has no type for.
-pub(super) fn not_registered(found: GroupVersionKind<'_>, of_group: &str) -> String {
+pub(crate) fn not_registered(found: GroupVersionKind<'_>, of_group: &str) -> String {
     let kind = go::quote(found.kind);
     let scheme = scheme(of_group);
     if found.version == INTERNAL {
@@ -171,7 +171,7 @@ fn scheme(group: &str) -> &'static str {
 }
 
 /// The name of upstream's package that has the type in memory.
-pub(super) fn package<'a>(group: &'a str, kind: &str) -> &'a str {
+pub(crate) fn package<'a>(group: &'a str, kind: &str) -> &'a str {
     match (group, kind) {
         ("", _) | ("events.k8s.io", "Event") => "core",
         ("internal.apiserver.k8s.io", _) => "apiserverinternal",

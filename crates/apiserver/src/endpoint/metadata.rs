@@ -26,6 +26,13 @@ pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
     }
 }
 
+/// Drops a list of managers that has none.
+fn drop_no_managers(metadata: &mut Map<String, Value>) {
+    if metadata.get("managedFields").is_some_and(|managers| managers.as_array().is_some_and(Vec::is_empty)) {
+        metadata.remove("managedFields");
+    }
+}
+
 /// A text of an object's metadata; empty if it is not there.
 pub(crate) fn text<'a>(object: &'a Value, name: &str) -> &'a str {
     object["metadata"].get(name).and_then(Value::as_str).unwrap_or_default()
@@ -91,9 +98,7 @@ impl Call<'_> {
             Some(Value::String(version)) if !version.is_empty() => Some(version),
             _ => None,
         };
-        for name in OF_THE_SERVER.iter().chain(&["selfLink", "generation"]) {
-            metadata.remove(*name);
-        }
+        drop_no_managers(metadata);
         let unnamed = metadata.get("name").and_then(Value::as_str).is_none_or(str::is_empty);
         if unnamed && let Some(base) = metadata.get("generateName").and_then(Value::as_str).filter(|it| !it.is_empty())
         {
@@ -173,6 +178,7 @@ impl Call<'_> {
         let is_of_nobody = text(new, "uid").is_empty();
         let kept = ["creationTimestamp", "generation"].into_iter().chain(is_of_nobody.then_some("uid"));
         let metadata = of(new);
+        drop_no_managers(metadata);
         for field in kept {
             match old["metadata"].get(field) {
                 Some(value) => metadata.insert(field.into(), value.clone()),

@@ -228,7 +228,7 @@ impl<'a> Call<'a> {
             metadata::of(&mut attributes.new).insert("resourceVersion".into(), given);
         }
         admission::mutate(&mut attributes).await?;
-        self.unseen(attributes.new.take(), new);
+        self.unseen(attributes.new.take(), new)?;
         self.stamp_admitted(new, old)?;
         warnings.extend(drop_doubles(new, Noticed::AfterAdmission));
         escalation::check(self, new, Some(granting)).await?;
@@ -250,7 +250,7 @@ impl<'a> Call<'a> {
         admission::validate(&mut attributes).await?;
         warnings.append(&mut attributes.warnings);
         let charge = attributes.charge.take();
-        self.unseen(attributes.new, new);
+        self.unseen(attributes.new, new)?;
         if self.resource.custom.is_some() {
             custom::tidy_numbers(new);
         }
@@ -293,14 +293,16 @@ impl<'a> Call<'a> {
     }
 
     /// Puts into an object what admission made of it.
-    fn unseen(&self, seen: Value, object: &mut Value) {
+    fn unseen(&self, seen: Value, object: &mut Value) -> Result<(), Status> {
         if self.is_scale() {
             // None is what a scale does not say.
             let replicas = seen["spec"]["replicas"].as_i64().unwrap_or_default();
+            subresource::check_scale(self, replicas)?;
             subresource::set_replicas(self.resource, object, replicas.into());
         } else {
             *object = seen;
         }
+        Ok(())
     }
 
     /// Whether an object is to be written again although it is the same: under another key.

@@ -61,9 +61,11 @@ pub(super) async fn convert(
     let review = webhook.review_versions.iter().find(|version| matches!(version.as_str(), "v1" | "v1beta1"));
     let api_version = format!("apiextensions.k8s.io/{}", review.map_or("v1", String::as_str));
     let uid = uuid::Uuid::new_v4().to_string();
+    // An empty answer goes with the question, as upstream sends it. Objects have no revision before they are shown.
     let body = json!({
         "kind": "ConversionReview", "apiVersion": api_version,
-        "request": {"uid": uid, "desiredAPIVersion": wanted, "objects": objects},
+        "request": {"uid": uid, "desiredAPIVersion": wanted, "objects": objects.iter().map(sent).collect::<Vec<_>>()},
+        "response": {"uid": "", "convertedObjects": null, "result": {"metadata": {}}},
     });
     let group = wanted.split_once('/').map_or("", |(group, _)| group);
     let kind = objects.first().and_then(|object| object["kind"].as_str()).unwrap_or_default();
@@ -111,6 +113,14 @@ pub(super) async fn convert(
         restored.map_err(|why| Status::unnamed(format!("conversion webhook for {first} returned {why}")))
     });
     restored.collect()
+}
+
+fn sent(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+    }
+    object
 }
 
 /// What a decoder says of what is no object of any kind.
@@ -186,4 +196,63 @@ fn restore(original: &Value, mut converted: Value, wanted: &str) -> Result<Value
     }
     converted["metadata"] = metadata;
     Ok(converted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversions_may_change_labels_annotations_and_content_alone() {
+        const INVALID: &str = "invalid metadata: metadata.labels: Invalid value: \"a b\": ";
+        let cases = [
+            (json!({"spec": 2}), Ok(json!({"labels": {"a": "b"}, "name": "x", "uid": "u"}))),
+            (json!({"metadata": {"labels": {"c": "d"}}}), Ok(json!({"labels": {"c": "d"}, "name": "x", "uid": "u"}))),
+            (json!({"metadata": {"labels": null, "generation": 5}}), Ok(json!({"name": "x", "uid": "u"}))),
+            (json!({"metadata": {"labels": {"a b": "c"}}}), Err(INVALID)),
+            (json!({"metadata": {"labels": {"a": 1}}}), Err("invalid metadata: metadata.labels[a] must be a string")),
+            (
+                json!({"metadata": {"annotations": []}}),
+                Err("invalid metadata: invalid metadata.annotations of type []"),
+            ),
+            (json!({"metadata": {"name": "y"}}), Err("invalid object: must have the same name: x != y")),
+            (json!({"metadata": {"uid": null}}), Err("invalid object: must have the same UID: u != ")),
+            (json!({"kind": "Other"}), Err("invalid object at index 0: invalid kind (expected Cup, received Other)")),
+            (json!({"apiVersion": "g/v1"}), Err("invalid object at index 0: invalid groupVersion (expected g/v2")),
+        ];
+        let original = json!({
+            "apiVersion": "g/v1", "kind": "Cup", "metadata": {"name": "x", "uid": "u", "labels": {"a": "b"}}, "spec": 1,
+        });
+        for (change, expected) in cases {
+            let mut converted = original.clone();
+            converted["apiVersion"] = "g/v2".into();
+            for (name, value) in change.as_object().into_iter().flatten() {
+                if name == "metadata" {
+                    for (name, value) in value.as_object().into_iter().flatten() {
+                        converted["metadata"][name] = value.clone();
+                    }
+                } else {
+                    converted[name] = value.clone();
+                }
+            }
+            match (restore(&original, converted, "g/v2"), expected) {
+                (Ok(restored), Ok(metadata)) => assert_eq!(restored["metadata"], metadata, "{change}"),
+                (Err(why), Err(expected)) => assert!(why.starts_with(expected), "{change}: {why}"),
+                (restored, _) => panic!("{change}: {restored:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_as_a_decoder_tells_it() {
+        let cases = [
+            (json!({"kind": "Cup"}), None),
+            (json!(null), Some("unexpected end of JSON input")),
+            (json!([]), Some("json: cannot unmarshal array into Go value of type map[string]interface {}")),
+            (json!({"kind": 5}), Some("Object 'Kind' is missing in '{\"kind\":5}'")),
+        ];
+        for (converted, expected) in cases {
+            assert_eq!(no_object(&converted).as_deref(), expected, "{converted}");
+        }
+    }
 }

@@ -35,13 +35,17 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         object["spec"]["expirationSeconds"] = DEFAULT_SECONDS.into();
     }
     call.track_sent(&mut object)?;
-    let mut object = super::admitted(call, object, false, &mut warnings).await?;
+    let mut attributes = super::changed(call, object, false).await?;
+    expect_name(call, &attributes.new)?;
     let account = call.entry(&call.info.name).await?;
     let uid = storage::uid(&account);
-    expect_uid(call, &object, &uid)?;
-    let spec = &object["spec"];
-    let seconds = spec["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
+    expect_uid(call, &attributes.new, &uid)?;
+    complete(call, &mut attributes.new, &uid);
+    let seconds = attributes.new["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
     check(seconds)?;
+    super::validated(&mut attributes, &mut warnings).await?;
+    let mut object = attributes.new;
+    let spec = &object["spec"];
     let longest = call.server.config.access.service_accounts.longest_lifetime;
     let longest = longest.map_or(LONGEST_SECONDS, |longest| i64::try_from(longest.as_secs()).unwrap_or(i64::MAX));
     if seconds > longest {
@@ -84,18 +88,29 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     object["spec"]["audiences"] = json!(audiences);
     object["spec"]["expirationSeconds"] = seconds.into();
     object["status"] = json!({"token": token, "expirationTimestamp": time::format(asked_for)});
-    let said = metadata::of(&mut object);
+    let mut response = respond::json(201, &object);
+    respond::add_warnings(&mut response, &warnings);
+    Ok(response)
+}
+
+/// Says for whom the token is to be, and that there is none yet.
+fn complete(call: &Call<'_>, request: &mut Value, uid: &str) {
+    let said = metadata::of(request);
     for (name, value) in [
         ("name", call.info.name.clone()),
         ("namespace", call.namespace().to_owned()),
-        ("uid", uid),
+        ("uid", uid.to_owned()),
         ("creationTimestamp", time::format(call.now)),
     ] {
         said.insert(name.into(), value.into());
     }
-    let mut response = respond::json(201, &object);
-    respond::add_warnings(&mut response, &warnings);
-    Ok(response)
+    if request["spec"]["audiences"].as_array().is_none_or(Vec::is_empty) {
+        request["spec"]["audiences"] = json!(call.server.audiences);
+    }
+    if request["spec"].get("boundObjectRef").is_none() {
+        request["spec"]["boundObjectRef"] = Value::Null;
+    }
+    request["status"] = json!({"token": "", "expirationTimestamp": null});
 }
 
 /// Refuses a body that names another account than the URL.

@@ -37,7 +37,9 @@ pub(crate) fn read(body: &[u8], kind: GroupVersionKind<'_>) -> Result<Value, Str
         ));
     }
     if let Some(problem) = schema::check(&review, found).wrong_type {
-        return Err(problem);
+        // A number is told as it was written, if it was in JSON.
+        let told = builtin().schema(found).and_then(|schema| schema::first_misfit(body, schema));
+        return Err(told.unwrap_or(problem));
     }
     if found != kind {
         let of = |it: GroupVersionKind<'_>| format!("({}.{})", it.version, it.kind);

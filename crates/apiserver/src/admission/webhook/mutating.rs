@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_api::{conversion, schema};
 use portolan_base::go;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +14,7 @@ use super::configuration::Hook;
 use super::{Failure, is_exempt, may_ask, measured, review, select};
 use crate::admission::policy::FailurePolicy;
 use crate::admission::{Attributes, Operation};
-use crate::endpoint::expect_kind;
+use crate::endpoint::{expect_kind, kinds};
 use crate::extensions::convert;
 use crate::status::Status;
 
@@ -168,14 +170,21 @@ async fn patch(
         return Ok(false);
     }
     let call = attributes.call;
+    // All of it may have become something else.
+    if let Some(problem) = kinds::unreadable(&object) {
+        return Err(internal(problem));
+    }
+    expect_registered(&object, sent, attributes).map_err(Failure::Rejected)?;
     // What was sent in another version of the resource comes back in it.
-    let is_other = sent["apiVersion"] != attributes.kind.api_version().as_str();
-    if is_other && attributes.kind == call.resource.group_version_kind() {
+    let versions = conversion::of(&call.resource.group, &call.resource.name);
+    if !versions.is_some_and(|it| it.knows(object["apiVersion"].as_str().unwrap_or_default())) {
         object["apiVersion"] = sent["apiVersion"].clone();
+    }
+    let is_other = object["apiVersion"] != attributes.kind.api_version().as_str();
+    if is_other && attributes.kind == call.resource.group_version_kind() {
         object = convert::object(call.server, object, call.resource).await.map_err(Failure::Rejected)?;
     }
-    let had_version = attributes.new["metadata"].get("resourceVersion").is_some();
-    review::restore(&mut object, &attributes.kind.api_version(), had_version);
+    object["apiVersion"] = attributes.kind.api_version().into();
     if attributes.operation == Operation::Connect {
         attributes.new = object;
         return Ok(true);
@@ -185,7 +194,35 @@ async fn patch(
     call.take_over(&mut object, attributes.kind).map_err(internal)?;
     if attributes.kind == call.resource.group_version_kind() {
         call.strategy.default(&mut object);
+        call.fill(&mut object);
     }
     attributes.new = object;
     Ok(true)
+}
+
+/// Refuses what a patch made an object of a kind that nobody knows. What was sent is of a known one.
+fn expect_registered(object: &Value, sent: &Value, attributes: &Attributes<'_>) -> Result<(), Status> {
+    let of = |object: &Value, name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (api_version, kind) = (of(object, "apiVersion"), of(object, "kind"));
+    let (sent_version, sent_kind) = (of(sent, "apiVersion"), of(sent, "kind"));
+    let found = GroupVersionKind::from_api_version(
+        if api_version.is_empty() { &sent_version } else { &api_version },
+        if kind.is_empty() { &sent_kind } else { &kind },
+    );
+    let was = GroupVersionKind::from_api_version(&sent_version, &sent_kind);
+    let resource = attributes.call.resource;
+    let versions = conversion::of(&resource.group, &resource.name);
+    let is_version = found.kind == was.kind && versions.is_some_and(|it| it.knows(&found.api_version()));
+    if found == was || is_version || builtin().schema(was).is_none() {
+        return Ok(());
+    }
+    let Some(schema) = builtin().schema(found) else {
+        return Err(Status::internal(kinds::not_registered(found, was.group)));
+    };
+    if let Some(problem) = schema::check_at(object, schema).wrong_type {
+        return Err(Status::internal(problem));
+    }
+    let package = kinds::package(was.group, was.kind);
+    let why = format!("converting ({}.{}) to ({package}.{}): unknown conversion", found.version, found.kind, was.kind);
+    Err(Status::unnamed(why))
 }

@@ -135,13 +135,17 @@ pub(super) fn operations(hook: &Hook, patch: &Patch) -> Result<Vec<Value>, Failu
         undecodable(format!("json: cannot unmarshal {found} into Go value of type jsonpatch.{wanted}"))
     };
     let decoded = decode::json(&patch.bytes, &Limits::of_any_size()).map_err(|error| undecodable(error.to_string()))?;
-    let operations = match decoded.value {
+    let mut operations = match decoded.value {
         Value::Null => return Ok(Vec::new()),
         Value::Array(operations) => operations,
         other => return Err(wrong(&other, "Patch")),
     };
     if let Some(other) = operations.iter().find(|operation| !matches!(operation, Value::Null | Value::Object(_))) {
         return Err(wrong(other, "Operation"));
+    }
+    // The library that applies patches passes over what is no text there.
+    for operation in operations.iter_mut().filter_map(Value::as_object_mut) {
+        operation.retain(|name, value| !matches!(name.as_str(), "op" | "path" | "from") || value.is_string());
     }
     match &patch.other {
         Some(other) if !operations.is_empty() => {
@@ -196,12 +200,4 @@ fn refusal(hook: &str, result: &Value) -> Status {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-/// Puts the last version of an object back into the version that was asked for.
-pub(super) fn restore(object: &mut Value, api_version: &str, keep_revision: bool) {
-    object["apiVersion"] = api_version.into();
-    if !keep_revision && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("resourceVersion");
-    }
 }
