@@ -195,12 +195,7 @@ impl<'a> Call<'a> {
     ) -> Result<Prepared, Status> {
         let context = self.context();
         let old = &before.object;
-        let given = match self.info.verb {
-            "update" => metadata::text(new, "resourceVersion"),
-            // What is patched is what was found.
-            _ => metadata::text(old, "resourceVersion"),
-        };
-        let given = Value::from(given);
+        let given = self.given(new, old);
         let granting = escalation::Old { object: old, came_whole: escalation::is_whole(new, old) };
         self.stamp_update(new, old)?;
         let is_binding = self.info.subresource == "binding";
@@ -224,8 +219,14 @@ impl<'a> Call<'a> {
         let seen_old =
             if self.is_scale() { Cow::Owned(subresource::scale_of(self.resource, old)) } else { Cow::Borrowed(old) };
         let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
-        if given != "" && !self.is_scale() {
-            metadata::of(&mut attributes.new).insert("resourceVersion".into(), given);
+        if !self.is_scale() {
+            let metadata = metadata::of(&mut attributes.new);
+            for (name, value) in given {
+                match value {
+                    Value::Null => drop(metadata.remove(name)),
+                    value => drop(metadata.insert(name.to_owned(), value)),
+                }
+            }
         }
         admission::mutate(&mut attributes).await?;
         self.unseen(attributes.new.take(), new)?;
@@ -281,6 +282,18 @@ impl<'a> Call<'a> {
             errors
         };
         self.worded_as_it_came(check(new, warnings), new, |whole| check(whole, &mut Vec::new()))
+    }
+
+    /// What those who may change an object see of its identity: what the client says, null where that is nothing.
+    fn given(&self, new: &Value, old: &Value) -> Vec<(&'static str, Value)> {
+        let of = |object: &Value, name: &str| object["metadata"].get(name).cloned().unwrap_or_default();
+        match self.info.verb {
+            "update" => ["resourceVersion", "uid", "creationTimestamp", "generation"]
+                .map(|name| (name, Some(of(new, name)).filter(|it| it != "").unwrap_or_default()))
+                .into(),
+            // What is patched is what was found.
+            _ => vec![("resourceVersion", of(old, "resourceVersion"))],
+        }
     }
 
     fn is_scale(&self) -> bool {

@@ -189,7 +189,10 @@ async fn patch(
         attributes.new = object;
         return Ok(true);
     }
-    expect_kind(&mut object, attributes.kind).map_err(Failure::Rejected)?;
+    // Users' objects are looked at once they are whole.
+    if call.resource.custom.is_none() {
+        expect_kind(&mut object, attributes.kind).map_err(Failure::Rejected)?;
+    }
     // Upstream decodes it without looking for fields that it does not know.
     call.take_over(&mut object, attributes.kind).map_err(internal)?;
     if attributes.kind == call.resource.group_version_kind() {
@@ -213,8 +216,16 @@ fn expect_registered(object: &Value, sent: &Value, attributes: &Attributes<'_>) 
     let resource = attributes.call.resource;
     let versions = conversion::of(&resource.group, &resource.name);
     let is_version = found.kind == was.kind && versions.is_some_and(|it| it.knows(&found.api_version()));
-    if found == was || is_version || builtin().schema(was).is_none() {
+    if found == was || is_version {
         return Ok(());
+    }
+    if builtin().schema(was).is_none() {
+        if found.group == was.group {
+            return Ok(());
+        }
+        let (found, wanted) = (found.api_version(), go::quote(&was.api_version()));
+        let why = format!("{found}, Kind={kind} is unstructured and is not suitable for converting to {wanted}");
+        return Err(Status::unnamed(why));
     }
     let Some(schema) = builtin().schema(found) else {
         return Err(Status::internal(kinds::not_registered(found, was.group)));
