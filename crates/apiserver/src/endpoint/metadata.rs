@@ -28,7 +28,7 @@ pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
 
 /// Drops a list of managers that has none.
 fn drop_no_managers(metadata: &mut Map<String, Value>) {
-    if metadata.get("managedFields").is_some_and(|managers| managers.as_array().is_some_and(Vec::is_empty)) {
+    if metadata.get("managedFields").is_some_and(|it| it.is_null() || it.as_array().is_some_and(Vec::is_empty)) {
         metadata.remove("managedFields");
     }
 }

@@ -23,6 +23,10 @@ const AUDIT: &str = "mutation.webhook.admission.k8s.io";
 /// Where the audit log says how a hook changed the object.
 const AUDIT_OF_PATCHES: &str = "patch.webhook.admission.k8s.io";
 
+/// What is said of managers that a hook left unreadable; those from before stay.
+const BAD_MANAGERS: &str = ".metadata.managedFields was in an invalid state after admission; this could be caused by an \
+                            outdated mutating admission controller; please fix your requests: ";
+
 /// What the audit log says of a hook; the fields stand in upstream's order.
 #[derive(Serialize)]
 struct Note<'a> {
@@ -199,8 +203,30 @@ async fn patch(
         call.strategy.default(&mut object);
         call.fill(&mut object);
     }
+    if object["metadata"]["managedFields"] != sent["metadata"]["managedFields"]
+        && let Some(problem) = managers_problem(&object["metadata"]["managedFields"])
+    {
+        object["metadata"]["managedFields"] = sent["metadata"]["managedFields"].clone();
+        attributes.warnings.push(format!("{BAD_MANAGERS}{problem}"));
+    }
     attributes.new = object;
     Ok(true)
+}
+
+/// Why nobody can read a list of managers.
+fn managers_problem(managers: &Value) -> Option<String> {
+    managers.as_array().into_iter().flatten().enumerate().find_map(|(index, manager)| {
+        let text = |name: &str| manager.get(name).and_then(Value::as_str).unwrap_or_default();
+        match (text("operation"), text("apiVersion"), text("fieldsType")) {
+            ("Apply" | "Update", "", _) => Some("apiVersion must not be empty".to_owned()),
+            ("Apply" | "Update", _, "FieldsV1") => None,
+            ("Apply" | "Update", _, "") => Some(format!("missing fieldsType in managed fields entry {index}")),
+            ("Apply" | "Update", _, other) => {
+                Some(format!("invalid fieldsType {} in managed fields entry {index}", go::quote(other)))
+            }
+            _ => Some("operation must be `Apply` or `Update`".to_owned()),
+        }
+    })
 }
 
 /// Refuses what a patch made an object of a kind that nobody knows. What was sent is of a known one.
@@ -236,4 +262,32 @@ fn expect_registered(object: &Value, sent: &Value, attributes: &Attributes<'_>) 
     let package = kinds::package(was.group, was.kind);
     let why = format!("converting ({}.{}) to ({package}.{}): unknown conversion", found.version, found.kind, was.kind);
     Err(Status::unnamed(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn managers_must_be_readable() {
+        let cases = [
+            (json!(null), None),
+            (json!([{"operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1"}]), None),
+            (json!([{"operation": "Nope"}]), Some("operation must be `Apply` or `Update`")),
+            (json!([{"operation": "Update"}]), Some("apiVersion must not be empty")),
+            (
+                json!([{"operation": "Update", "apiVersion": "v1"}]),
+                Some("missing fieldsType in managed fields entry 0"),
+            ),
+            (
+                json!([{"operation": "Update", "apiVersion": "v1", "fieldsType": "x"}]),
+                Some("invalid fieldsType \"x\" in managed fields entry 0"),
+            ),
+        ];
+        for (managers, expected) in cases {
+            assert_eq!(managers_problem(&managers).as_deref(), expected, "{managers}");
+        }
+    }
 }
