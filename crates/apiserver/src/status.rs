@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use portolan_api::field;
+use portolan_api::description::builtin;
+use portolan_api::{field, schema};
 use portolan_base::go;
 use serde_json::{Map, Value, json};
 
@@ -22,7 +23,10 @@ struct Fields {
     message: String,
     /// Nothing and empty ones differ: clients see which of upstream's constructors it was.
     details: Option<Map<String, Value>>,
-    continue_token: Option<String>,
+    /// What it says of itself; as good as always nothing.
+    metadata: Map<String, Value>,
+    /// `Failure`, unless somebody else found another word.
+    outcome: Cow<'static, str>,
     headers: Vec<(&'static str, String)>,
     warnings: Vec<String>,
     is_unreadable: bool,
@@ -36,18 +40,35 @@ impl Status {
             reason: Cow::Borrowed(reason),
             message: message.into(),
             details: None,
-            continue_token: None,
+            metadata: Map::new(),
+            outcome: Cow::Borrowed("Failure"),
             headers: Vec::new(),
             warnings: Vec::new(),
             is_unreadable: false,
         }))
     }
 
-    /// What somebody else (a webhook) answers: the reason may be any word, or none.
-    pub(crate) fn told(code: u16, reason: &str, message: String, details: Map<String, Value>) -> Self {
-        let mut status = Self::new(code, "", message);
-        status.0.reason = Cow::Owned(reason.to_owned());
-        status.0.details = Some(details).filter(|details| !details.is_empty());
+    /// What somebody else (a webhook) answers, with this message: a Status of which all fields are of the right types.
+    pub(crate) fn told(result: &Value, message: String) -> Self {
+        let mut result = result.clone();
+        if let Some(schema) = builtin().definition("io.k8s.apimachinery.pkg.apis.meta.v1.Status") {
+            let _ = schema::prune(&mut result, schema);
+        }
+        let text = |name: &str| result.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let object = |name: &str| result.get(name).and_then(Value::as_object).cloned();
+        let code = result.get("code").and_then(Value::as_i64).unwrap_or_default().max(400);
+        // What is no code of HTTP makes upstream's server panic.
+        let mut status = Self::new(u16::try_from(code).ok().filter(|code| *code < 1000).unwrap_or(500), "", message);
+        status.0.reason = Cow::Owned(text("reason"));
+        if !matches!(&*text("status"), "" | "Success") {
+            status.0.outcome = Cow::Owned(text("status"));
+        }
+        status.0.metadata = object("metadata").unwrap_or_default();
+        status.0.details = object("details");
+        let seconds = result.get("details").and_then(|details| details.get("retryAfterSeconds"));
+        if let Some(seconds) = seconds.and_then(Value::as_i64).filter(|seconds| *seconds > 0) {
+            status.0.headers.push(("retry-after", seconds.to_string()));
+        }
         status
     }
 
@@ -111,7 +132,7 @@ impl Status {
 
     /// Adds a token with which a list can be continued nevertheless.
     pub(crate) fn with_continue(mut self, token: String) -> Self {
-        self.0.continue_token = Some(token);
+        self.0.metadata.insert("continue".into(), token.into());
         self
     }
 
@@ -148,14 +169,11 @@ impl Status {
     pub fn to_value(&self) -> Value {
         let fields = &self.0;
         let mut object = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "kind": "Status", "apiVersion": "v1", "metadata": fields.metadata, "status": fields.outcome,
             "message": fields.message, "code": fields.code,
         });
         if !fields.reason.is_empty() {
             object["reason"] = fields.reason.as_ref().into();
-        }
-        if let Some(token) = &fields.continue_token {
-            object["metadata"]["continue"] = token.as_str().into();
         }
         if let Some(details) = &fields.details {
             object["details"] = Value::Object(details.clone());

@@ -26,6 +26,8 @@ const (
 type target struct {
 	name, url, token string
 	client           *http.Client
+	// The webhooks that it is told of.
+	hooks *hooks
 	// What the last object that was answered says of itself.
 	uid, revision, next string
 }
@@ -72,7 +74,11 @@ func (it *target) send(asked request) (answer, error) {
 func (it *target) try(asked request) (answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	fill := strings.NewReplacer("$UID", it.uid, "$REVISION", it.revision, "$CONTINUE", it.next).Replace
+	named := []string{"$UID", it.uid, "$REVISION", it.revision, "$CONTINUE", it.next}
+	if it.hooks != nil {
+		named = append(named, "$HOOK", it.hooks.url, "$CA", it.hooks.authority)
+	}
+	fill := strings.NewReplacer(named...).Replace
 	sent, err := http.NewRequestWithContext(ctx, asked.method, it.url, bytes.NewReader([]byte(fill(string(asked.body)))))
 	if err != nil {
 		return answer{}, err

@@ -52,6 +52,11 @@ func run(folder string, files []string, verbose bool) error {
 	if err != nil {
 		return err
 	}
+	hooks, err := startHooks()
+	if err != nil {
+		return err
+	}
+	kubernetes.hooks, portolan.hooks = hooks, hooks
 	asked, unexplained := 0, 0
 	for _, file := range files {
 		read := script
@@ -63,7 +68,13 @@ func run(folder string, files []string, verbose bool) error {
 			return err
 		}
 		fmt.Println("#", file)
+		hooked := ""
 		for _, one := range requests {
+			if one.method == "HOOK" {
+				hooks.set(one)
+				hooked = one.line
+				continue
+			}
 			want, got := kubernetes.ask(one), portolan.ask(one)
 			asked++
 			var lines []string
@@ -79,6 +90,10 @@ func run(folder string, files []string, verbose bool) error {
 				continue
 			}
 			unexplained++
+			if hooked != "" {
+				// What the webhooks do counts as much as what is asked.
+				fmt.Printf("%.200s\n", hooked)
+			}
 			fmt.Printf("%.200s\n", one.line)
 			for _, line := range lines {
 				fmt.Printf("    %.500s\n", line)

@@ -17,7 +17,8 @@ type request struct {
 // The requests of a script: lines of method, path, type of the body, more headers, body, with a space between them.
 // `-` is nothing; a body without a type is JSON. Headers are `name:value`, with `&` between them and `_` for spaces.
 // `\xNN`, `\n`, `\t` and `\\` are a byte each, `{{3*ab}}` is `ababab`; `$UID`, `$REVISION` and `$CONTINUE` are those of
-// the last object or list that was answered.
+// the last object or list that was answered. `HOOK path code headers body` is no request but what the webhook at that
+// path of `$HOOK` answers from there on (see hooks.go); `$CA` is the authority that both servers should trust there.
 func script(file string) ([]request, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -55,7 +56,7 @@ func parse(line string) (request, error) {
 		words[index] = expanded
 	}
 	one := request{line: line, method: words[0], path: words[1], contentType: words[2], body: []byte(words[4])}
-	if one.contentType == "" && len(one.body) > 0 && !strings.HasPrefix(line, one.method+" "+one.path+" - - -") {
+	if one.contentType == "" && len(one.body) > 0 && one.method != "HOOK" && !strings.HasPrefix(line, one.method+" "+one.path+" - - -") {
 		one.contentType = "application/json"
 	}
 	if words[3] != "" {

@@ -117,9 +117,10 @@ impl<'a> Attributes<'a> {
         self.is(group, resource) && self.subresource().is_empty()
     }
 
-    /// 403 about this object.
+    /// 403 about this object. It may not have got its name yet.
     pub(crate) fn forbidden(&self, why: &str) -> Status {
-        let name = if self.name.is_empty() { "Unknown" } else { &self.name };
+        let given = ["name", "generateName"].map(|field| metadata::text(&self.new, field));
+        let name = [self.name.as_str()].into_iter().chain(given).find(|name| !name.is_empty()).unwrap_or("Unknown");
         Status::forbidden(&self.call.target(), name, why)
     }
 
@@ -132,7 +133,6 @@ impl<'a> Attributes<'a> {
 fn options(call: &Call<'_>, operation: Operation, dry_run: bool) -> Value {
     let kind = match operation {
         Operation::Create => "CreateOptions",
-        Operation::Update if call.info.verb == "patch" => "PatchOptions",
         Operation::Update => "UpdateOptions",
         Operation::Delete => "DeleteOptions",
         Operation::Connect => return Value::Null,
@@ -147,9 +147,6 @@ fn options(call: &Call<'_>, operation: Operation, dry_run: bool) -> Value {
         if !call.query.get(name).is_empty() {
             options.insert(name.into(), call.query.get(name).into());
         }
-    }
-    if kind == "PatchOptions" && call.query.has("force") {
-        options.insert("force".into(), call.query.is_true("force").into());
     }
     Value::Object(options)
 }

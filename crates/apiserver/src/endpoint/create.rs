@@ -69,7 +69,7 @@ impl Call<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<Written, Status> {
         self.check_definition(metadata::text(&object, "name"))?;
-        let version = self.stamp_new(&mut object)?;
+        self.stamp_new(&mut object)?;
         self.strategy.default(&mut object);
         self.fill(&mut object);
         // Before admission: what the cluster adds belongs to nobody, so that an apply may leave it out.
@@ -82,19 +82,16 @@ impl Call<'_> {
             Owner::Recorded => None,
         };
         self.record_requester(&mut object);
+        self.fill_status(&mut object);
         let mut attributes = Attributes::create(self, object, dry_run);
         admission::mutate(&mut attributes).await?;
+        let version = self.identify(&mut attributes.new)?;
+        let name = metadata::text(&attributes.new, "name").to_owned();
+        if attributes.name.is_empty() {
+            attributes.name.clone_from(&name);
+        }
         warnings.extend(drop_doubles(&mut attributes.new, Noticed::AfterAdmission));
         escalation::check(self, &attributes.new, None).await?;
-        // Whoever changed the object may have named another one.
-        self.expect_namespace(&attributes.new)?;
-        let name = metadata::text(&attributes.new, "name").to_owned();
-        let changed = metadata::of(&mut attributes.new);
-        if !self.namespace().is_empty() {
-            changed.insert("namespace".into(), self.namespace().into());
-        }
-        let set = changed.remove("resourceVersion");
-        let version = set.and_then(|set| set.as_str().map(str::to_owned)).or(version);
         let context = self.context();
         drop_disabled_of(&self.resource.group, &self.resource.name, &mut attributes.new);
         self.strategy.prepare_for_create(&mut attributes.new, &context);

@@ -187,12 +187,12 @@ impl Call<'_> {
     }
 
     /// Fills in what objects of this kind always have.
-    pub(super) fn fill(&self, object: &mut Value) {
+    pub(crate) fn fill(&self, object: &mut Value) {
         self.built_in_schema().into_iter().for_each(|place| schema::fill(object, place));
     }
 
     /// Fills in the status, if objects of this kind always have one.
-    pub(super) fn fill_status(&self, object: &mut Value) {
+    pub(crate) fn fill_status(&self, object: &mut Value) {
         self.built_in_schema().into_iter().for_each(|place| schema::fill_status(object, place));
     }
 

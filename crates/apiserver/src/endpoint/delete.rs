@@ -43,9 +43,13 @@ enum Propagation {
 pub(crate) struct DeleteOptions {
     pub(crate) grace_seconds: Option<i64>,
     propagation: Propagation,
+    /// Whether the older word for it was used, and how.
+    orphans: Option<bool>,
     pub(crate) uid: Option<String>,
     resource_version: Option<String>,
     pub(crate) dry_run: bool,
+    /// Whether all of a collection go: those who are asked about one hear no name then.
+    is_of_collection: bool,
 }
 
 /// What became of a deletion.
@@ -126,9 +130,11 @@ impl DeleteOptions {
         Ok(Self {
             grace_seconds,
             propagation,
+            orphans: orphan,
             uid: precondition("uid"),
             resource_version: precondition("resourceVersion"),
             dry_run,
+            is_of_collection: false,
         })
     }
 
@@ -139,6 +145,7 @@ impl DeleteOptions {
             options["gracePeriodSeconds"] = seconds.into();
         }
         match self.propagation {
+            _ if self.orphans.is_some() => options["orphanDependents"] = self.orphans.into(),
             Propagation::Unset => {}
             Propagation::Orphan => options["propagationPolicy"] = "Orphan".into(),
             Propagation::Background => options["propagationPolicy"] = "Background".into(),
@@ -188,6 +195,9 @@ impl Call<'_> {
             self.check_preconditions(options, &old)?;
             if let Some(warnings) = warnings.as_deref_mut() {
                 let mut attributes = Attributes::delete(self, &old, options.to_value(), options.dry_run);
+                if options.is_of_collection {
+                    attributes.name.clear();
+                }
                 admission::mutate(&mut attributes).await?;
                 admission::validate(&mut attributes).await?;
                 *warnings = attributes.warnings;
@@ -306,7 +316,8 @@ impl Call<'_> {
 
     pub(super) async fn delete_collection(&self, body: Body) -> Result<Response<Body>, Status> {
         let accepted = self.accepted()?;
-        let options = DeleteOptions::read(self, &body::read(body).await?)?;
+        let read = DeleteOptions::read(self, &body::read(body).await?)?;
+        let options = DeleteOptions { is_of_collection: true, ..read };
         let page = self.page().await?;
         let mut warnings = Vec::new();
         // Each waits for the disk: together they wait once. All of them come to their end, also beside one that is

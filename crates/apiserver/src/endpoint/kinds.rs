@@ -37,11 +37,11 @@ pub(super) enum Misfit {
 }
 
 /// Kinds that every version of every group has.
-const EVERYWHERE: [&str; 7] =
+pub(crate) const EVERYWHERE: [&str; 7] =
     ["CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"];
 
 /// Kinds of the core group that are no resources.
-const CORE: [&str; 6] = ["APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "List", "Status"];
+pub(crate) const CORE: [&str; 6] = ["APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "List", "Status"];
 
 /// Checks what an object says that it is, and says so in it if it does not. `data` is the object as it came.
 pub(super) fn expect(object: &mut Value, expected: &Expected<'_>, data: impl FnOnce() -> String) -> Result<(), Misfit> {
@@ -69,7 +69,7 @@ pub(super) fn expect(object: &mut Value, expected: &Expected<'_>, data: impl FnO
 }
 
 /// Why a text names no version of a group.
-pub(super) fn version_problem(api_version: &str) -> Option<String> {
+pub(crate) fn version_problem(api_version: &str) -> Option<String> {
     (api_version.matches('/').count() > 1).then(|| format!("unexpected GroupVersion string: {api_version}"))
 }
 
@@ -131,7 +131,7 @@ fn expect_same(
 const INTERNAL: &str = "__internal";
 
 /// What is said of a kind that the part of upstream's server that serves `of_group` has no type for.
-pub(super) fn not_registered(found: GroupVersionKind<'_>, of_group: &str) -> String {
+pub(crate) fn not_registered(found: GroupVersionKind<'_>, of_group: &str) -> String {
     let kind = go::quote(found.kind);
     let scheme = scheme(of_group);
     if found.version == INTERNAL {
@@ -171,7 +171,7 @@ fn scheme(group: &str) -> &'static str {
 }
 
 /// The name of upstream's package that has the type in memory.
-pub(super) fn package<'a>(group: &'a str, kind: &str) -> &'a str {
+pub(crate) fn package<'a>(group: &'a str, kind: &str) -> &'a str {
     match (group, kind) {
         ("", _) | ("events.k8s.io", "Event") => "core",
         ("internal.apiserver.k8s.io", _) => "apiserverinternal",
@@ -191,7 +191,7 @@ fn unknown_in_memory(object: &Value) -> Vec<String> {
 }
 
 /// Why nobody can read what kind an object is of.
-pub(super) fn unreadable(value: &Value) -> Option<String> {
+pub(crate) fn unreadable(value: &Value) -> Option<String> {
     const BEGIN: &str = "couldn't get version/kind; json parse error: json: cannot unmarshal";
     const STRUCT: &str =
         r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;

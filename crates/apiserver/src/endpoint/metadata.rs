@@ -26,6 +26,13 @@ pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
     }
 }
 
+/// Drops a list of managers that has none.
+fn drop_no_managers(metadata: &mut Map<String, Value>) {
+    if metadata.get("managedFields").is_some_and(|it| it.is_null() || it.as_array().is_some_and(Vec::is_empty)) {
+        metadata.remove("managedFields");
+    }
+}
+
 /// A text of an object's metadata; empty if it is not there.
 pub(crate) fn text<'a>(object: &'a Value, name: &str) -> &'a str {
     object["metadata"].get(name).and_then(Value::as_str).unwrap_or_default()
@@ -69,26 +76,29 @@ impl Call<'_> {
         Err(Status::conflict(&self.target(), &self.info.name, &why))
     }
 
-    /// Gives a new object its identity. Returns the version that it came with, which it cannot have yet.
-    pub(super) fn stamp_new(&self, object: &mut Value) -> Result<Option<String>, Status> {
-        let namespace = self.namespace().to_owned();
+    /// Takes from a new object what is not the client's to say, and puts it into the namespace of the request.
+    pub(super) fn stamp_new(&self, object: &mut Value) -> Result<(), Status> {
+        self.place(object)?;
+        let metadata = of(object);
+        for name in OF_THE_SERVER.iter().chain(&["selfLink", "generation"]) {
+            metadata.remove(*name);
+        }
+        Ok(())
+    }
+
+    /// Gives a new object its identity, once everybody who may change it did. Returns the version that it came with, which
+    /// it cannot have yet.
+    pub(super) fn identify(&self, object: &mut Value) -> Result<Option<String>, Status> {
         let counts = self.strategy.generations() == Generations::FromCreation;
         let rule = self.strategy.name_rule();
         let now = time::format(self.now);
-        self.expect_namespace(object)?;
+        self.place(object)?;
         let metadata = of(object);
         let version = match metadata.remove("resourceVersion") {
             Some(Value::String(version)) if !version.is_empty() => Some(version),
             _ => None,
         };
-        if namespace.is_empty() {
-            metadata.remove("namespace");
-        } else {
-            metadata.insert("namespace".into(), namespace.into());
-        }
-        for name in OF_THE_SERVER.iter().chain(&["selfLink", "generation"]) {
-            metadata.remove(*name);
-        }
+        drop_no_managers(metadata);
         let unnamed = metadata.get("name").and_then(Value::as_str).is_none_or(str::is_empty);
         if unnamed && let Some(base) = metadata.get("generateName").and_then(Value::as_str).filter(|it| !it.is_empty())
         {
@@ -101,6 +111,19 @@ impl Call<'_> {
             metadata.insert("generation".into(), 1.into());
         }
         Ok(version)
+    }
+
+    /// Puts an object into the namespace of the request. Fails if it names another one.
+    fn place(&self, object: &mut Value) -> Result<(), Status> {
+        self.expect_namespace(object)?;
+        let namespace = self.namespace().to_owned();
+        let metadata = of(object);
+        if namespace.is_empty() {
+            metadata.remove("namespace");
+        } else {
+            metadata.insert("namespace".into(), namespace.into());
+        }
+        Ok(())
     }
 
     /// Keeps what an update may not touch. Fails if it names another object.
@@ -139,6 +162,28 @@ impl Call<'_> {
             && let Some(fields) = old.get("managedFields")
         {
             metadata.insert("managedFields".into(), fields.clone());
+        }
+        Ok(())
+    }
+
+    /// Takes from a changed object what those who admitted it may not say either. Fails if they moved it to another
+    /// namespace, or mean it for another revision than that of `old`.
+    pub(super) fn stamp_admitted(&self, new: &mut Value, old: &Value) -> Result<(), Status> {
+        self.place(new)?;
+        let revision = of(new).remove("resourceVersion");
+        let revision = revision.as_ref().and_then(Value::as_str).unwrap_or_default();
+        if !matches!(revision, "" | "0") && revision != text(old, "resourceVersion") {
+            return Err(Status::modified(&self.target(), &self.info.name));
+        }
+        let is_of_nobody = text(new, "uid").is_empty();
+        let kept = ["creationTimestamp", "generation"].into_iter().chain(is_of_nobody.then_some("uid"));
+        let metadata = of(new);
+        drop_no_managers(metadata);
+        for field in kept {
+            match old["metadata"].get(field) {
+                Some(value) => metadata.insert(field.into(), value.clone()),
+                None => metadata.remove(field),
+            };
         }
         Ok(())
     }

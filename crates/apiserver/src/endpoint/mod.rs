@@ -8,7 +8,7 @@ mod delete;
 mod get;
 mod habits;
 mod in_place;
-mod kinds;
+pub(crate) mod kinds;
 mod list;
 mod measured;
 pub(crate) mod metadata;

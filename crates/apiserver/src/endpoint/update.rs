@@ -195,6 +195,7 @@ impl<'a> Call<'a> {
     ) -> Result<Prepared, Status> {
         let context = self.context();
         let old = &before.object;
+        let given = self.given(new, old);
         let granting = escalation::Old { object: old, came_whole: escalation::is_whole(new, old) };
         self.stamp_update(new, old)?;
         let is_binding = self.info.subresource == "binding";
@@ -218,8 +219,18 @@ impl<'a> Call<'a> {
         let seen_old =
             if self.is_scale() { Cow::Owned(subresource::scale_of(self.resource, old)) } else { Cow::Borrowed(old) };
         let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
+        if !self.is_scale() {
+            let metadata = metadata::of(&mut attributes.new);
+            for (name, value) in given {
+                match value {
+                    Value::Null => drop(metadata.remove(name)),
+                    value => drop(metadata.insert(name.to_owned(), value)),
+                }
+            }
+        }
         admission::mutate(&mut attributes).await?;
-        self.unseen(attributes.new.take(), new);
+        self.unseen(attributes.new.take(), new)?;
+        self.stamp_admitted(new, old)?;
         warnings.extend(drop_doubles(new, Noticed::AfterAdmission));
         escalation::check(self, new, Some(granting)).await?;
         drop_disabled_of(&self.resource.group, &self.resource.name, new);
@@ -240,7 +251,7 @@ impl<'a> Call<'a> {
         admission::validate(&mut attributes).await?;
         warnings.append(&mut attributes.warnings);
         let charge = attributes.charge.take();
-        self.unseen(attributes.new, new);
+        self.unseen(attributes.new, new)?;
         if self.resource.custom.is_some() {
             custom::tidy_numbers(new);
         }
@@ -273,6 +284,18 @@ impl<'a> Call<'a> {
         self.worded_as_it_came(check(new, warnings), new, |whole| check(whole, &mut Vec::new()))
     }
 
+    /// What those who may change an object see of its identity: what the client says, null where that is nothing.
+    fn given(&self, new: &Value, old: &Value) -> Vec<(&'static str, Value)> {
+        let of = |object: &Value, name: &str| object["metadata"].get(name).cloned().unwrap_or_default();
+        match self.info.verb {
+            "update" => ["resourceVersion", "uid", "creationTimestamp", "generation"]
+                .map(|name| (name, Some(of(new, name)).filter(|it| it != "").unwrap_or_default()))
+                .into(),
+            // What is patched is what was found.
+            _ => vec![("resourceVersion", of(old, "resourceVersion"))],
+        }
+    }
+
     fn is_scale(&self) -> bool {
         self.info.subresource == "scale"
     }
@@ -283,14 +306,16 @@ impl<'a> Call<'a> {
     }
 
     /// Puts into an object what admission made of it.
-    fn unseen(&self, seen: Value, object: &mut Value) {
+    fn unseen(&self, seen: Value, object: &mut Value) -> Result<(), Status> {
         if self.is_scale() {
             // None is what a scale does not say.
             let replicas = seen["spec"]["replicas"].as_i64().unwrap_or_default();
+            subresource::check_scale(self, replicas)?;
             subresource::set_replicas(self.resource, object, replicas.into());
         } else {
             *object = seen;
         }
+        Ok(())
     }
 
     /// Whether an object is to be written again although it is the same: under another key.

@@ -48,11 +48,12 @@ pub(crate) async fn create(call: &Call<'_>, body: Body) -> Result<Response<Body>
 async fn assign(
     asked: &Call<'_>,
     call: &Call<'_>,
-    binding: Value,
+    mut binding: Value,
     mut warnings: Vec<String>,
 ) -> Result<Response<Body>, Status> {
     check(&binding)?;
     let dry_run = call.is_dry_run()?;
+    asked.track_sent(&mut binding)?;
     let binding = super::admitted(asked, binding, dry_run, &mut warnings).await?;
     call.change(dry_run, &mut warnings, |old, _| {
         let mut new = old.clone();

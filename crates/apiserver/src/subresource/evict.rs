@@ -27,12 +27,15 @@ const RETRY_SECONDS: u64 = 10;
 const VIOLATES: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
 
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let Input { object, mut warnings } = call.input(body).await?;
-    if metadata::text(&object, "name") != call.info.name {
+    let Input { mut object, mut warnings } = call.input(body).await?;
+    call.track_sent(&mut object)?;
+    let dry_run = DeleteOptions::from_value(call, &object["deleteOptions"])?.dry_run;
+    let mut attributes = super::changed(call, object, dry_run).await?;
+    if metadata::text(&attributes.new, "name") != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let options = DeleteOptions::from_value(call, &object["deleteOptions"])?;
-    super::admitted(call, object, options.dry_run, &mut warnings).await?;
+    super::validated(&mut attributes, &mut warnings).await?;
+    let options = DeleteOptions::from_value(call, &attributes.new["deleteOptions"])?;
     let pod = storage::decode(&*call.entry(&call.info.name).await?)?;
     call.check_preconditions(&options, &pod)?;
     if !goes_anyway(&pod) {

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::admission::{self, Attributes};
 use crate::body::Body;
-use crate::endpoint::Call;
+use crate::endpoint::{Call, metadata};
 use crate::request::Info;
 use crate::router::Origin;
 use crate::status::Status;
@@ -27,7 +27,7 @@ pub(crate) use bind::{create as bind, is_binding};
 pub(crate) use dial::{Anyone, NodeDialer};
 pub(crate) use proxy::ask_agent;
 pub(crate) use review::{is_review, review, user_info};
-pub(crate) use scale::{scale_of, set_replicas};
+pub(crate) use scale::{check_scale, scale_of, set_replicas};
 
 /// Serves a subresource with an object of its own kind.
 pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
@@ -69,10 +69,27 @@ pub(crate) async fn stream(
 
 /// Lets admission look at an object that is created below another one.
 async fn admitted(call: &Call<'_>, object: Value, dry_run: bool, warnings: &mut Vec<String>) -> Result<Value, Status> {
-    let mut attributes = Attributes::create(call, object, dry_run);
-    attributes.name.clone_from(&call.info.name);
-    admission::mutate(&mut attributes).await?;
-    admission::validate(&mut attributes).await?;
-    warnings.append(&mut attributes.warnings);
+    let mut attributes = changed(call, object, dry_run).await?;
+    validated(&mut attributes, warnings).await?;
     Ok(attributes.new)
+}
+
+/// Lets those look at such an object who may change it.
+async fn changed<'a>(call: &Call<'a>, mut object: Value, dry_run: bool) -> Result<Attributes<'a>, Status> {
+    if !call.namespace().is_empty() {
+        metadata::of(&mut object).insert("namespace".into(), call.namespace().into());
+    }
+    let mut attributes = Attributes::create(call, object, dry_run);
+    if !call.info.name.is_empty() {
+        attributes.name.clone_from(&call.info.name);
+    }
+    admission::mutate(&mut attributes).await?;
+    Ok(attributes)
+}
+
+/// Lets those look at it who may refuse it.
+async fn validated(attributes: &mut Attributes<'_>, warnings: &mut Vec<String>) -> Result<(), Status> {
+    admission::validate(attributes).await?;
+    warnings.append(&mut attributes.warnings);
+    Ok(())
 }

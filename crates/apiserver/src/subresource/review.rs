@@ -30,9 +30,11 @@ pub(crate) fn is_review(call: &Call<'_>) -> bool {
 /// Answers a question.
 pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     call.view()?;
-    let Input { mut object, warnings } = call.input(body).await?;
+    let Input { mut object, mut warnings } = call.input(body).await?;
     call.expect_namespace(&object)?;
     stamp(call, &mut object)?;
+    call.fill_status(&mut object);
+    let mut object = super::admitted(call, object, call.is_dry_run()?, &mut warnings).await?;
     let spec = &object["spec"];
     object["status"] = match &*call.resource.name {
         "selfsubjectreviews" => json!({"userInfo": user_info(call.user)}),

@@ -4,6 +4,7 @@ use http::Response;
 use portolan_api::apply;
 use portolan_api::custom::{self, JsonPath};
 use portolan_api::description::{GroupVersionKind, Resource, builtin};
+use portolan_api::field::{Error, Path};
 use portolan_base::go;
 use serde_json::{Value, json};
 
@@ -195,12 +196,7 @@ fn applied(call: &Call<'_>, old: &Value, applied: &Value) -> Result<Value, Statu
 
 fn scaled(call: &Call<'_>, old: &Value, mut wanted: Value, tracked: Tracked) -> Result<Changed, Status> {
     let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
-    // Those of users' objects are checked with the object.
-    if replicas < 0 && call.resource.custom.is_none() {
-        let path = portolan_api::field::Path::new("spec").child("replicas");
-        let error = portolan_api::field::Error::invalid(&path, replicas, "must be greater than or equal to 0");
-        return Err(Status::invalid("autoscaling", "Scale", &call.info.name, &[error]));
-    }
+    check_scale(call, replicas)?;
     if tracked == Tracked::No {
         let live = managed_scale(call, old);
         let name = call.manager()?;
@@ -229,6 +225,16 @@ fn scaled(call: &Call<'_>, old: &Value, mut wanted: Value, tracked: Tracked) -> 
         metadata.insert("managedFields".into(), managers);
     }
     Ok(Changed { object: new, tracked: true, managers: None })
+}
+
+/// Refuses what nobody can scale to. Those of users' objects are checked with the object.
+pub(crate) fn check_scale(call: &Call<'_>, replicas: i64) -> Result<(), Status> {
+    if replicas >= 0 || call.resource.custom.is_some() {
+        return Ok(());
+    }
+    let path = Path::new("spec").child("replicas");
+    let error = Error::invalid(&path, replicas, "must be greater than or equal to 0");
+    Err(Status::invalid("autoscaling", "Scale", &call.info.name, &[error]))
 }
 
 /// The scale of an object.

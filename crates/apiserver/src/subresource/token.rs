@@ -9,7 +9,6 @@ use portolan_api::time;
 use portolan_identity::{BoundObject, Claims};
 use serde_json::{Value, json};
 
-use crate::admission::{self, Attributes};
 use crate::authorization::node_of;
 use crate::body::Body;
 use crate::endpoint::{Call, Input, metadata};
@@ -36,26 +35,15 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         object["spec"]["expirationSeconds"] = DEFAULT_SECONDS.into();
     }
     call.track_sent(&mut object)?;
-    let mut attributes = Attributes::create(call, object, false);
-    attributes.name.clone_from(&call.info.name);
-    admission::mutate(&mut attributes).await?;
+    let mut attributes = super::changed(call, object, false).await?;
+    expect_name(call, &attributes.new)?;
     let account = call.entry(&call.info.name).await?;
     let uid = storage::uid(&account);
     expect_uid(call, &attributes.new, &uid)?;
-    // Whoever may refuse sees the request as it will be answered.
-    let said = metadata::of(&mut attributes.new);
-    for (name, value) in [
-        ("name", call.info.name.clone()),
-        ("namespace", call.namespace().to_owned()),
-        ("uid", uid.clone()),
-        ("creationTimestamp", time::format(call.now)),
-    ] {
-        said.insert(name.into(), value.into());
-    }
+    complete(call, &mut attributes.new, &uid);
     let seconds = attributes.new["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
     check(seconds)?;
-    admission::validate(&mut attributes).await?;
-    warnings.append(&mut attributes.warnings);
+    super::validated(&mut attributes, &mut warnings).await?;
     let mut object = attributes.new;
     let spec = &object["spec"];
     let longest = call.server.config.access.service_accounts.longest_lifetime;
@@ -103,6 +91,26 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let mut response = respond::json(201, &object);
     respond::add_warnings(&mut response, &warnings);
     Ok(response)
+}
+
+/// Says for whom the token is to be, and that there is none yet.
+fn complete(call: &Call<'_>, request: &mut Value, uid: &str) {
+    let said = metadata::of(request);
+    for (name, value) in [
+        ("name", call.info.name.clone()),
+        ("namespace", call.namespace().to_owned()),
+        ("uid", uid.to_owned()),
+        ("creationTimestamp", time::format(call.now)),
+    ] {
+        said.insert(name.into(), value.into());
+    }
+    if request["spec"]["audiences"].as_array().is_none_or(Vec::is_empty) {
+        request["spec"]["audiences"] = json!(call.server.audiences);
+    }
+    if request["spec"].get("boundObjectRef").is_none() {
+        request["spec"]["boundObjectRef"] = Value::Null;
+    }
+    request["status"] = json!({"token": "", "expirationTimestamp": null});
 }
 
 /// Refuses a body that names another account than the URL.

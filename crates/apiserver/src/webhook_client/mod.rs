@@ -2,6 +2,10 @@
 //!
 //! Source of the behaviour and of the texts: `k8s.io/apiserver/pkg/util/webhook`.
 
+mod answer;
+mod media_type;
+mod redirect;
+pub(crate) mod review;
 mod service;
 pub(crate) mod tls;
 mod users;
@@ -14,11 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
+use http::{Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use portolan_base::go;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use serde_json::Value;
@@ -26,13 +29,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use self::answer::Answer;
+use self::redirect::{MOST_REDIRECTS, redirected};
 use crate::server::Server;
 
-/// Longest answer that is read, as upstream.
-const ANSWER_LIMIT: usize = 3 << 20;
-
-/// How much of a refusal is told.
-const REFUSAL_LIMIT: usize = 2048;
+/// How often a webhook that asks for it is asked once more, as upstream.
+const MOST_RETRIES: usize = 10;
 
 const USER_AGENT: &str = "kube-apiserver-admission";
 
@@ -99,48 +101,87 @@ impl Endpoint {
         timeout: Duration,
     ) -> Result<Bytes, String> {
         let url = self.url(timeout);
-        let told = |why: String| format!("Post \"{url}\": {why}");
         // Boxed: whatever might ask a webhook need not make room for it until it does.
-        match tokio::time::timeout(timeout, Box::pin(self.exchange(server, user, &url, body))).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Problem::Sending(why))) => Err(told(why)),
+        match tokio::time::timeout(timeout, Box::pin(self.ask(server, user, &url, body))).await {
+            Ok(Ok(answer)) => answer.into_body(),
+            Ok(Err(Problem::Sending { url, why })) => Err(format!("Post \"{url}\": {why}")),
             Ok(Err(Problem::Answer(why))) => Err(why),
-            Err(_) => Err(told("context deadline exceeded".into())),
+            Err(_) => Err(format!("Post \"{url}\": context deadline exceeded")),
         }
     }
 
-    async fn exchange(&self, server: &Server, user: Option<&Shown>, url: &str, body: Bytes) -> Result<Bytes, Problem> {
-        let sending = |error: &dyn std::fmt::Display| Problem::Sending(error.to_string());
-        let tls = self.tls.clone().map_err(Problem::Sending)?;
+    /// Asks until the webhook does not want to be asked again later.
+    async fn ask(&self, server: &Server, user: Option<&Shown>, url: &str, body: Bytes) -> Result<Answer, Problem> {
+        for _ in 0..MOST_RETRIES {
+            let answer = self.follow(server, user, url, body.clone()).await?;
+            let Some(seconds) = answer.retry_after() else { return Ok(answer) };
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
+        self.follow(server, user, url, body).await
+    }
+
+    /// Asks where the webhook says that it should be asked.
+    async fn follow(&self, server: &Server, user: Option<&Shown>, url: &str, body: Bytes) -> Result<Answer, Problem> {
+        let home = url.parse::<Uri>().ok().and_then(|uri| uri.into_parts().authority);
+        let mut question = Question { url: url.to_owned(), method: Method::POST, body };
+        let mut location = String::new();
+        for _ in 0..MOST_REDIRECTS {
+            let sending = |why: String| Problem::Sending { url: question.url.clone(), why };
+            let uri: Uri = question.url.parse().map_err(|error: http::uri::InvalidUri| sending(error.to_string()))?;
+            let is_home = uri.authority() == home.as_ref();
+            // Nobody else is told who asks.
+            let answer = self.exchange(server, user.filter(|_| is_home), &uri, is_home, &question).await;
+            let answer = answer.map_err(|error| match error {
+                Failed::Sending(why) => sending(why),
+                Failed::Reading(why) => Problem::Answer(why),
+            })?;
+            let Some(next) = redirected(&uri, &question, &answer) else { return Ok(answer) };
+            (question, location) = next;
+        }
+        Err(Problem::Sending { url: location, why: format!("stopped after {MOST_REDIRECTS} redirects") })
+    }
+
+    async fn exchange(
+        &self,
+        server: &Server,
+        user: Option<&Shown>,
+        uri: &Uri,
+        is_home: bool,
+        question: &Question,
+    ) -> Result<Answer, Failed> {
+        let sending = |error: &dyn std::fmt::Display| Failed::Sending(error.to_string());
+        let tls = self.tls.clone().map_err(Failed::Sending)?;
         let tls = user.map_or_else(|| tls.clone(), |user| user.on(tls.clone()));
-        let uri: Uri = url.parse().map_err(|error| sending(&error))?;
         if uri.scheme_str() != Some("https") {
-            return Err(Problem::Sending("only https is served".into()));
+            return Err(Failed::Sending("only https is served".into()));
         }
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(443);
-        let stream = match &self.place {
-            Place::Url(_) => connect(&host, port).await,
-            Place::Service { namespace, name, port, .. } => to_service(server, namespace, name, *port).await,
-        };
-        let stream = stream.map_err(Problem::Sending)?;
         // The name of the service, whatever endpoint answers for it.
-        let server_name = match &self.place {
-            Place::Url(_) => host.clone(),
-            Place::Service { namespace, name, .. } => format!("{name}.{namespace}.svc"),
+        let (stream, server_name) = match &self.place {
+            Place::Service { namespace, name, port, .. } if is_home => {
+                (to_service(server, namespace, name, *port).await, format!("{name}.{namespace}.svc"))
+            }
+            _ => (connect(&host, port).await, host),
         };
+        let stream = stream.map_err(Failed::Sending)?;
         let server_name = ServerName::try_from(server_name).map_err(|error| sending(&error))?;
         let connector = TlsConnector::from(tls);
         let stream = connector.connect(server_name, stream).await;
-        let stream = stream.map_err(|error| Problem::Sending(tls::told(&error)))?;
-        let mut request = Request::post(uri.path_and_query().map_or("/", |it| it.as_str()))
+        let stream = stream.map_err(|error| Failed::Sending(tls::told(&error)))?;
+        let mut request = Request::builder()
+            .method(&question.method)
+            .uri(uri.path_and_query().map_or("/", |it| it.as_str()))
             .header(header::HOST, uri.authority().map_or("", |it| it.as_str()))
-            .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, */*")
+            .header(header::ACCEPT_ENCODING, "gzip")
             .header(header::USER_AGENT, USER_AGENT)
-            .body(Full::new(body))
+            .header(header::CONNECTION, "close")
+            .body(Full::new(question.body.clone()))
             .map_err(|error| sending(&error))?;
-        request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        if question.method == Method::POST {
+            request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        }
         if let Some(authorization) = user.and_then(|user| user.authorization.clone()) {
             request.headers_mut().insert(header::AUTHORIZATION, authorization);
         }
@@ -148,12 +189,25 @@ impl Endpoint {
     }
 }
 
+/// What is sent, and where.
+struct Question {
+    url: String,
+    method: Method,
+    body: Bytes,
+}
+
 /// Why there is no answer.
 enum Problem {
     /// The request did not get through.
-    Sending(String),
+    Sending { url: String, why: String },
     /// What came back is no answer.
     Answer(String),
+}
+
+/// At what one exchange failed.
+enum Failed {
+    Sending(String),
+    Reading(String),
 }
 
 /// A connection to one endpoint of a Service.
@@ -196,11 +250,14 @@ pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, String> {
 async fn send(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     request: Request<Full<Bytes>>,
-) -> Result<Bytes, Problem> {
+) -> Result<Answer, Failed> {
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| Problem::Sending(error.to_string()))?;
+    let (mut sender, connection) = handshake.map_err(|error| Failed::Sending(error.to_string()))?;
     let exchange = async {
-        let response = sender.send_request(request).await.map_err(|error| Problem::Sending(error.to_string()))?;
+        let response = sender.send_request(request).await.map_err(|error| {
+            // The words of Go for a connection that ends without an answer.
+            Failed::Sending(if error.is_incomplete_message() { "EOF".into() } else { error.to_string() })
+        })?;
         read(response).await
     };
     let mut exchange = std::pin::pin!(exchange);
@@ -212,38 +269,14 @@ async fn send(
     }
 }
 
-async fn read(response: http::Response<Incoming>) -> Result<Bytes, Problem> {
-    let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-    let body = body.map_err(|error| Problem::Answer(error.to_string()))?.to_bytes();
-    // Whatever it is said to be, it is read as JSON: many answer without a type, which Go calls plain text then.
-    if status.is_success() {
-        return Ok(body);
-    }
-    if let Some(message) = failure(&body) {
-        return Err(Problem::Answer(message));
-    }
-    let text = String::from_utf8_lossy(&body[..body.len().min(REFUSAL_LIMIT)]).trim().to_owned();
-    Err(Problem::Answer(match status {
-        StatusCode::NOT_FOUND => "the server could not find the requested resource".to_owned(),
-        StatusCode::UNAUTHORIZED => "the server has asked for the client to provide credentials".to_owned(),
-        StatusCode::FORBIDDEN => text,
-        status if status.is_server_error() => {
-            let text = go::quote(if text.is_empty() { "unknown" } else { &text });
-            format!("an error on the server ({text}) has prevented the request from succeeding")
-        }
-        _ => {
-            format!("the server responded with the status code {} but did not return more information", status.as_u16())
-        }
-    }))
-}
-
-/// What a refusal says if it is a Status.
-fn failure(body: &[u8]) -> Option<String> {
-    let status: Value = serde_json::from_slice(body).ok()?;
-    let text = |name: &str| status[name].as_str().unwrap_or_default();
-    let is_failure = text("kind") == "Status" && matches!(text("apiVersion"), "" | "v1") && text("status") == "Failure";
-    is_failure.then(|| text("message").to_owned())
+async fn read(response: http::Response<Incoming>) -> Result<Answer, Failed> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, answer::LIMIT).collect().await.map_err(|error| {
+        let is_cut = error.downcast_ref::<hyper::Error>().is_some();
+        Failed::Reading(answer::unreadable(if is_cut { "unexpected EOF" } else { "it is too long" }))
+    })?;
+    let answer = Answer { status: head.status, headers: head.headers, body: body.to_bytes() };
+    answer.unpacked().map_err(Failed::Reading)
 }
 
 #[cfg(test)]

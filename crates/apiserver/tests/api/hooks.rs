@@ -1,5 +1,6 @@
 //! Webhooks: an HTTPS server that decides, and what the API makes of it.
 
+mod answers;
 mod records;
 mod server;
 
@@ -88,7 +89,7 @@ async fn a_validating_hook_refuses_warns_and_sees_who_asks_for_what() {
             "CREATE fine \"b\" null false CreateOptions admin",
             "CREATE bad \"b\" null false CreateOptions admin",
             "CREATE silent \"b\" null false CreateOptions admin",
-            "UPDATE fine \"c\" \"b\" false PatchOptions admin",
+            "UPDATE fine \"c\" \"b\" false UpdateOptions admin",
             "DELETE fine null \"c\" true DeleteOptions admin",
         ]
     );
@@ -192,8 +193,9 @@ async fn a_hook_that_does_not_answer_fails_or_is_passed_over_as_configured() {
         ),
         (
             server.url("page"),
-            "failed to call webhook: couldn't get version/kind; json parse error: invalid character '<' looking for \
-             beginning of value"
+            "failed to call webhook: couldn't get version/kind; json parse error: json: cannot unmarshal string into \
+             Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; \
+             Kind string \"json:\\\"kind,omitempty\\\"\" }"
                 .into(),
         ),
     ];

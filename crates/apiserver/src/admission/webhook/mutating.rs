@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_api::{conversion, schema};
 use portolan_base::go;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +14,7 @@ use super::configuration::Hook;
 use super::{Failure, is_exempt, may_ask, measured, review, select};
 use crate::admission::policy::FailurePolicy;
 use crate::admission::{Attributes, Operation};
-use crate::endpoint::expect_kind;
+use crate::endpoint::{expect_kind, kinds};
 use crate::extensions::convert;
 use crate::status::Status;
 
@@ -20,6 +22,10 @@ const AUDIT: &str = "mutation.webhook.admission.k8s.io";
 
 /// Where the audit log says how a hook changed the object.
 const AUDIT_OF_PATCHES: &str = "patch.webhook.admission.k8s.io";
+
+/// What is said of managers that a hook left unreadable; those from before stay.
+const BAD_MANAGERS: &str = ".metadata.managedFields was in an invalid state after admission; this could be caused by an \
+                            outdated mutating admission controller; please fix your requests: ";
 
 /// What the audit log says of a hook; the fields stand in upstream's order.
 #[derive(Serialize)]
@@ -123,7 +129,7 @@ async fn ask(
 ) -> Result<bool, Failure> {
     may_ask(hook, attributes)?;
     let objects = select::objects(attributes, seen).await.map_err(Failure::Rejected)?;
-    let (question, uid) = review::question(hook, attributes, seen, objects);
+    let (question, uid) = review::question(hook, attributes, seen, objects, false);
     let server = attributes.call.server;
     let bytes = hook.ask(server, &server.config.access.admission.mutating_users, question.to_string()).await;
     let bytes =
@@ -168,24 +174,120 @@ async fn patch(
         return Ok(false);
     }
     let call = attributes.call;
+    // All of it may have become something else.
+    if let Some(problem) = kinds::unreadable(&object) {
+        return Err(internal(problem));
+    }
+    expect_registered(&object, sent, attributes).map_err(Failure::Rejected)?;
     // What was sent in another version of the resource comes back in it.
-    let is_other = sent["apiVersion"] != attributes.kind.api_version().as_str();
-    if is_other && attributes.kind == call.resource.group_version_kind() {
+    let versions = conversion::of(&call.resource.group, &call.resource.name);
+    if !versions.is_some_and(|it| it.knows(object["apiVersion"].as_str().unwrap_or_default())) {
         object["apiVersion"] = sent["apiVersion"].clone();
+    }
+    let is_other = object["apiVersion"] != attributes.kind.api_version().as_str();
+    if is_other && attributes.kind == call.resource.group_version_kind() {
         object = convert::object(call.server, object, call.resource).await.map_err(Failure::Rejected)?;
     }
-    let had_version = attributes.new["metadata"].get("resourceVersion").is_some();
-    review::restore(&mut object, &attributes.kind.api_version(), had_version);
+    object["apiVersion"] = attributes.kind.api_version().into();
     if attributes.operation == Operation::Connect {
         attributes.new = object;
         return Ok(true);
     }
-    expect_kind(&mut object, attributes.kind).map_err(Failure::Rejected)?;
+    // Users' objects are looked at once they are whole.
+    if call.resource.custom.is_none() {
+        expect_kind(&mut object, attributes.kind).map_err(Failure::Rejected)?;
+    }
     // Upstream decodes it without looking for fields that it does not know.
     call.take_over(&mut object, attributes.kind).map_err(internal)?;
     if attributes.kind == call.resource.group_version_kind() {
         call.strategy.default(&mut object);
+        call.fill(&mut object);
+    }
+    if object["metadata"]["managedFields"] != sent["metadata"]["managedFields"]
+        && let Some(problem) = managers_problem(&object["metadata"]["managedFields"])
+    {
+        object["metadata"]["managedFields"] = sent["metadata"]["managedFields"].clone();
+        attributes.warnings.push(format!("{BAD_MANAGERS}{problem}"));
     }
     attributes.new = object;
     Ok(true)
+}
+
+/// Why nobody can read a list of managers.
+fn managers_problem(managers: &Value) -> Option<String> {
+    managers.as_array().into_iter().flatten().enumerate().find_map(|(index, manager)| {
+        let text = |name: &str| manager.get(name).and_then(Value::as_str).unwrap_or_default();
+        match (text("operation"), text("apiVersion"), text("fieldsType")) {
+            ("Apply" | "Update", "", _) => Some("apiVersion must not be empty".to_owned()),
+            ("Apply" | "Update", _, "FieldsV1") => None,
+            ("Apply" | "Update", _, "") => Some(format!("missing fieldsType in managed fields entry {index}")),
+            ("Apply" | "Update", _, other) => {
+                Some(format!("invalid fieldsType {} in managed fields entry {index}", go::quote(other)))
+            }
+            _ => Some("operation must be `Apply` or `Update`".to_owned()),
+        }
+    })
+}
+
+/// Refuses what a patch made an object of a kind that nobody knows. What was sent is of a known one.
+fn expect_registered(object: &Value, sent: &Value, attributes: &Attributes<'_>) -> Result<(), Status> {
+    let of = |object: &Value, name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (api_version, kind) = (of(object, "apiVersion"), of(object, "kind"));
+    let (sent_version, sent_kind) = (of(sent, "apiVersion"), of(sent, "kind"));
+    let found = GroupVersionKind::from_api_version(
+        if api_version.is_empty() { &sent_version } else { &api_version },
+        if kind.is_empty() { &sent_kind } else { &kind },
+    );
+    let was = GroupVersionKind::from_api_version(&sent_version, &sent_kind);
+    let resource = attributes.call.resource;
+    let versions = conversion::of(&resource.group, &resource.name);
+    let is_version = found.kind == was.kind && versions.is_some_and(|it| it.knows(&found.api_version()));
+    if found == was || is_version {
+        return Ok(());
+    }
+    if builtin().schema(was).is_none() {
+        if found.group == was.group {
+            return Ok(());
+        }
+        let (found, wanted) = (found.api_version(), go::quote(&was.api_version()));
+        let why = format!("{found}, Kind={kind} is unstructured and is not suitable for converting to {wanted}");
+        return Err(Status::unnamed(why));
+    }
+    let Some(schema) = builtin().schema(found) else {
+        return Err(Status::internal(kinds::not_registered(found, was.group)));
+    };
+    if let Some(problem) = schema::check_at(object, schema).wrong_type {
+        return Err(Status::internal(problem));
+    }
+    let package = kinds::package(was.group, was.kind);
+    let why = format!("converting ({}.{}) to ({package}.{}): unknown conversion", found.version, found.kind, was.kind);
+    Err(Status::unnamed(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn managers_must_be_readable() {
+        let cases = [
+            (json!(null), None),
+            (json!([{"operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1"}]), None),
+            (json!([{"operation": "Nope"}]), Some("operation must be `Apply` or `Update`")),
+            (json!([{"operation": "Update"}]), Some("apiVersion must not be empty")),
+            (
+                json!([{"operation": "Update", "apiVersion": "v1"}]),
+                Some("missing fieldsType in managed fields entry 0"),
+            ),
+            (
+                json!([{"operation": "Update", "apiVersion": "v1", "fieldsType": "x"}]),
+                Some("invalid fieldsType \"x\" in managed fields entry 0"),
+            ),
+        ];
+        for (managers, expected) in cases {
+            assert_eq!(managers_problem(&managers).as_deref(), expected, "{managers}");
+        }
+    }
 }

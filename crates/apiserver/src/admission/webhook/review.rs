@@ -4,9 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, Resource};
-use portolan_api::schema;
 use portolan_base::go;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::configuration::Hook;
 use super::select::Seen;
@@ -14,24 +13,35 @@ use super::{Failure, operation};
 use crate::admission::Attributes;
 use crate::status::Status;
 use crate::subresource::user_info;
+use crate::webhook_client;
 
 /// What a hook answered.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// A JSON Patch, not yet read; empty if nothing is to be changed.
-    pub(super) patch: Vec<u8>,
+    pub(super) patch: Patch,
     pub(super) audit_annotations: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
     /// Why the hook says no; `None` if it says yes.
     pub(super) refusal: Option<Status>,
 }
 
-/// The question about the object and the one before, and the name by which its answer is known.
+/// How a hook wants to change the object.
+#[derive(Debug, Default)]
+pub(super) struct Patch {
+    /// A JSON Patch, not yet read; empty if nothing is to be changed.
+    bytes: Vec<u8>,
+    /// What it is said to be, if that is something else.
+    other: Option<String>,
+}
+
+/// The question about the object and the one before, and the name by which its answer is known. `is_final`: nobody will
+/// change the object any more, so it has the revision that it replaces even if the client did not say that.
 pub(super) fn question(
     hook: &Hook,
     attributes: &Attributes<'_>,
     seen: &Seen,
     (new, old): (Value, Value),
+    is_final: bool,
 ) -> (Value, String) {
     let uid = uuid::Uuid::new_v4().to_string();
     let (resource, kind) = (attributes.call.resource, attributes.kind);
@@ -45,9 +55,11 @@ pub(super) fn question(
             object["apiVersion"] = seen_kind.api_version().into();
             let revision = &attributes.old["metadata"]["resourceVersion"];
             if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+                && (is_final || attributes.subresource() == "scale")
+                && metadata.get("resourceVersion").is_none_or(Value::is_null)
                 && revision.is_string()
             {
-                metadata.entry("resourceVersion").or_insert_with(|| revision.clone());
+                metadata.insert("resourceVersion".into(), revision.clone());
             }
             object
         }
@@ -77,34 +89,26 @@ pub(super) fn question(
 pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> Result<Answer, Failure> {
     let invalid =
         |why: String| Failure::Unanswered(hook.failed_calling(format!("received invalid webhook response: {why}")));
-    let review = decode::json(bytes, &Limits::of_any_size()).map_err(|error| {
-        let why = format!("failed to call webhook: couldn't get version/kind; json parse error: {error}");
-        Failure::Unanswered(hook.failed_calling(why))
-    })?;
-    let review = review.value;
+    let kind = GroupVersionKind { group: "admission.k8s.io", version: hook.review_version, kind: "AdmissionReview" };
+    let review = webhook_client::review::read(bytes, kind)
+        .map_err(|why| Failure::Unanswered(hook.failed_calling(format!("failed to call webhook: {why}"))))?;
     let response = &review["response"];
-    // Upstream decodes the whole answer before it looks at any of it.
-    if let Some(offset) = schema::base64_problem(text(&response["patch"])) {
-        let why = format!("failed to call webhook: illegal base64 data at input byte {offset}");
-        return Err(Failure::Unanswered(hook.failed_calling(why)));
-    }
     if !response.is_object() {
         return Err(invalid("webhook response was absent".into()));
     }
-    let wanted = format!("admission.k8s.io/{}", hook.review_version);
     // The first version of reviews did not ask for kind and uid in the answer.
     if hook.review_version == "v1" {
-        let (api_version, kind) = (text(&review["apiVersion"]), text(&review["kind"]));
         if response["uid"] != uid {
             let given = go::quote(text(&response["uid"]));
             return Err(invalid(format!("expected response.uid=\"{uid}\", got {given}")));
         }
-        if api_version != wanted || kind != "AdmissionReview" {
-            let expected = "admission.k8s.io/v1, Kind=AdmissionReview";
-            return Err(invalid(format!("expected webhook response of {expected}, got {api_version}, Kind={kind}")));
+        let found = webhook_client::review::kind_of(&review);
+        let expected = "admission.k8s.io/v1, Kind=AdmissionReview";
+        if found != expected {
+            return Err(invalid(format!("expected webhook response of {expected}, got {found}")));
         }
     }
-    let patch = if may_change { patch(hook, response) } else { no_patch(hook, response).map(|()| Vec::new()) };
+    let patch = if may_change { patch(hook, response) } else { no_patch(hook, response).map(|()| Patch::default()) };
     let patch = patch.map_err(invalid)?;
     let annotations = response["auditAnnotations"].as_object().into_iter().flatten();
     let warnings = response["warnings"].as_array().into_iter().flatten();
@@ -119,8 +123,8 @@ pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> 
 }
 
 /// The operations of a patch.
-pub(super) fn operations(hook: &Hook, patch: &[u8]) -> Result<Vec<Value>, Failure> {
-    if patch.is_empty() {
+pub(super) fn operations(hook: &Hook, patch: &Patch) -> Result<Vec<Value>, Failure> {
+    if patch.bytes.is_empty() {
         return Ok(Vec::new());
     }
     let undecodable = |why: String| {
@@ -130,8 +134,8 @@ pub(super) fn operations(hook: &Hook, patch: &[u8]) -> Result<Vec<Value>, Failur
         let found = decode::type_of(found);
         undecodable(format!("json: cannot unmarshal {found} into Go value of type jsonpatch.{wanted}"))
     };
-    let decoded = decode::json(patch, &Limits::of_any_size()).map_err(|error| undecodable(error.to_string()))?;
-    let operations = match decoded.value {
+    let decoded = decode::json(&patch.bytes, &Limits::of_any_size()).map_err(|error| undecodable(error.to_string()))?;
+    let mut operations = match decoded.value {
         Value::Null => return Ok(Vec::new()),
         Value::Array(operations) => operations,
         other => return Err(wrong(&other, "Patch")),
@@ -139,7 +143,16 @@ pub(super) fn operations(hook: &Hook, patch: &[u8]) -> Result<Vec<Value>, Failur
     if let Some(other) = operations.iter().find(|operation| !matches!(operation, Value::Null | Value::Object(_))) {
         return Err(wrong(other, "Operation"));
     }
-    Ok(operations)
+    // The library that applies patches passes over what is no text there.
+    for operation in operations.iter_mut().filter_map(Value::as_object_mut) {
+        operation.retain(|name, value| !matches!(name.as_str(), "op" | "path" | "from") || value.is_string());
+    }
+    match &patch.other {
+        Some(other) if !operations.is_empty() => {
+            Err(Failure::Unanswered(hook.failed_calling(format!("unsupported patch type {}", go::quote(other)))))
+        }
+        _ => Ok(operations),
+    }
 }
 
 /// Refuses the patch of a hook that may only say yes or no. The first version of reviews passed it over.
@@ -155,24 +168,23 @@ fn no_patch(hook: &Hook, response: &Value) -> Result<(), String> {
     Err(format!("validating webhook may not return response.{field}"))
 }
 
-fn patch(hook: &Hook, response: &Value) -> Result<Vec<u8>, String> {
+fn patch(hook: &Hook, response: &Value) -> Result<Patch, String> {
     let encoded = text(&response["patch"]);
     let patch_type = response["patchType"].as_str();
-    match (encoded.is_empty(), patch_type) {
-        (true, None) => return Ok(Vec::new()),
-        (true, Some(_)) if hook.review_version == "v1" => {
-            return Err("webhook returned response.patchType but not response.patch".into());
-        }
-        (true, Some(_)) => return Ok(Vec::new()),
-        (false, None) if hook.review_version == "v1" => {
-            return Err("webhook returned response.patch but not response.patchType".into());
-        }
-        (false, None | Some("JSONPatch")) => {}
-        (false, Some(other)) => {
-            return Err(format!("webhook returned invalid response.patchType of {}", go::quote(other)));
+    if hook.review_version == "v1" {
+        match (encoded.is_empty(), patch_type) {
+            (true, Some(_)) => return Err("webhook returned response.patchType but not response.patch".into()),
+            (false, None) => return Err("webhook returned response.patch but not response.patchType".into()),
+            (false, Some("")) => return Err("webhook returned invalid response.patchType of \"\"".into()),
+            _ => {}
         }
     }
-    STANDARD.decode(encoded).map_err(|error| format!("response.patch: {error}"))
+    // There is only one type, so the first version of reviews did not look at it.
+    let other = patch_type.filter(|given| hook.review_version == "v1" && *given != "JSONPatch").map(str::to_owned);
+    // Lines may end in it.
+    let encoded: String = encoded.chars().filter(|character| !matches!(character, '\r' | '\n')).collect();
+    let bytes = STANDARD.decode(encoded).map_err(|error| format!("response.patch: {error}"))?;
+    Ok(Patch { bytes, other })
 }
 
 /// What the client hears when a hook says no.
@@ -183,20 +195,9 @@ fn refusal(hook: &str, result: &Value) -> Status {
         ("", reason) => format!("{denied}: {reason}"),
         (message, _) => format!("{denied}: {message}"),
     };
-    let code =
-        result["code"].as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
-    let details = result["details"].as_object().cloned().unwrap_or_else(Map::new);
-    Status::told(code.unwrap_or(400), text(&result["reason"]), message, details)
+    Status::told(result, message)
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-/// Puts the last version of an object back into the version that was asked for.
-pub(super) fn restore(object: &mut Value, api_version: &str, keep_revision: bool) {
-    object["apiVersion"] = api_version.into();
-    if !keep_revision && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("resourceVersion");
-    }
 }

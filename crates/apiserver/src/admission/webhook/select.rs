@@ -77,7 +77,11 @@ pub(super) async fn seen_as(hook: &Hook, attributes: &Attributes<'_>) -> Result<
         return Ok(None);
     }
     let holds = hook.conditions.hold(attributes, &seen, hook.failure_policy).await;
-    if holds.map_err(|why| attributes.forbidden(&why))? { Ok(Some(seen)) } else { Ok(None) }
+    if holds.map_err(|why| Status::forbidden(&attributes.call.target(), &attributes.name, &why))? {
+        Ok(Some(seen))
+    } else {
+        Ok(None)
+    }
 }
 
 /// The first rule that speaks of the request, or of another version of the same resource.

@@ -62,7 +62,7 @@ pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
 async fn ask(hook: &Hook, attributes: &Attributes<'_>, seen: &select::Seen) -> Result<review::Answer, Failure> {
     may_ask(hook, attributes)?;
     let objects = select::objects(attributes, seen).await.map_err(Failure::Rejected)?;
-    let (question, uid) = review::question(hook, attributes, seen, objects);
+    let (question, uid) = review::question(hook, attributes, seen, objects, true);
     let server = attributes.call.server;
     let bytes = hook.ask(server, &server.config.access.admission.validating_users, question.to_string()).await;
     let bytes =

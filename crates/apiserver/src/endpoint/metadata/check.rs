@@ -106,7 +106,7 @@ const LOOKED_AT: [&str; 4] = ["labels", "annotations", "ownerReferences", "manag
 fn change(new: &Value, old: &Value, content: &[field::Error]) -> Vec<field::Error> {
     let path = Path::new("metadata");
     let mut errors = new_finalizers(new, old);
-    for name in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for name in ["name", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         let (new, old) = (&new["metadata"][name], &old["metadata"][name]);
         if new != old {
             errors.push(field::Error::invalid(&path.child(name), new.clone(), "field is immutable"));
